@@ -1,0 +1,67 @@
+# Everything a developer does here; `make` alone lists it.
+
+PYTHON ?= python3
+VENV := .venv
+CLIENTS := .venv-clients
+BIN := $(VENV)/bin
+INI ?= development.ini
+
+.PHONY: help serve test lint types layers check settings clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.installed ## start an index on this folder, at http://localhost:6543/
+	@exec $(BIN)/pypicloud-lite serve $(INI)
+
+test: $(VENV)/.tests $(CLIENTS)/.installed ## run all tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: lint types layers ## run all static checks
+
+lint: $(VENV)/.lint ## ruff, and whether older and newer Pythons can run the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/vermin -q --target=3.11- --no-tips --violations pypicloud_lite
+
+types: $(VENV)/.lint ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(VENV)/.lint ## imports point downwards only
+	$(BIN)/lint-imports
+
+settings: $(VENV)/.installed ## write docs/settings.md and the two ini files anew
+	$(BIN)/pypicloud-lite settings > docs/settings.md
+	$(BIN)/pypicloud-lite make-config --yes --force --development development.ini
+	$(BIN)/pypicloud-lite make-config --yes --force --production production.ini
+
+clean: ## remove what the other targets made, but no packages
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/python
+	@echo "Installing pypicloud-lite into $(VENV) ..."
+	@$(BIN)/python $(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.tests
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,lint]'
+	@touch $@
+
+# The clients have dependencies of their own, which must not decide ours.
+$(CLIENTS)/.installed: requirements-clients.txt
+	@echo "Installing the clients that the tests run into $(CLIENTS) ..."
+	@$(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --requirement requirements-clients.txt
+	@touch $@

@@ -1,0 +1,129 @@
+"""Reading users, groups and rules from the ini file (pypicloud's config access backend)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+
+from pypicloud_lite.access.bootstrap import read_or_make_password
+from pypicloud_lite.access.passwords import Passwords, hash_password, hash_problem
+from pypicloud_lite.access.rules import (
+    ADMIN,
+    AUTHENTICATED,
+    BUILT_IN_GROUPS,
+    EVERYONE,
+    Permission,
+    ProjectRule,
+    Rules,
+    parse_permissions,
+)
+from pypicloud_lite.errors import InvalidName
+from pypicloud_lite.names import ProjectName, project_name
+from pypicloud_lite.settings.load import Settings
+from pypicloud_lite.settings.options import Source, environment_name
+
+LOG = logging.getLogger(__name__)
+
+_PACKAGE = re.compile(r"\Apackage\.(?P<project>.+)\.(?P<kind>user|group)\.(?P<entity>.+)\Z")
+_RESERVED_USERS = frozenset({EVERYONE, AUTHENTICATED, "__token__"})
+
+
+def load_access(source: Source, settings: Settings) -> tuple[Rules, Passwords]:
+    """The rules and the passwords; problems are recorded in ``source``, not raised."""
+    users = _users(source)
+    groups = {
+        name: frozenset((source.text(f"group.{name}") or "").split())
+        for name in _entities(source, "group.")
+    }
+    for name in groups:
+        if name in BUILT_IN_GROUPS:
+            source.problem(f"group.{name}: the group {name} exists by itself; choose another name.")
+    password_file = settings.auth.admin_password_file
+    if password_file is not None and ADMIN not in users:
+        users[ADMIN] = hash_password(read_or_make_password(password_file))
+    server = settings.server
+    rules = Rules(
+        admins=frozenset(settings.auth.admins) | ({ADMIN} if password_file else set()),
+        groups=groups,
+        projects=_project_rules(source, set(groups) | BUILT_IN_GROUPS),
+        default_read=_known_groups("pypi.default_read", server.default_read, groups),
+        default_write=_known_groups("pypi.default_write", server.default_write, groups),
+        overwrite_groups=_known_groups(
+            "pypi.allow_overwrite_groups", server.allow_overwrite_groups, groups
+        ),
+        delete_groups=_known_groups("pypi.allow_delete_groups", server.allow_delete_groups, groups),
+    )
+    for name in sorted(rules.admins - set(users)):
+        LOG.warning("auth.admins names %s, but there is no user.%s", name, name)
+    return rules, Passwords(users, ttl=settings.auth.credential_ttl)
+
+
+def _entities(source: Source, prefix: str) -> list[str]:
+    """Names after ``prefix`` in the ini, and in the environment (there in lower case)."""
+    names = [name.removeprefix(prefix) for name in source.names(prefix)]
+    variables = {environment_name(prefix + name) for name in names}
+    start = len(environment_name(prefix))
+    names += [
+        variable[start:].lower()
+        for variable in source.environment_names(prefix)
+        if variable not in variables
+    ]
+    return names
+
+
+def _users(source: Source) -> dict[str, str]:
+    users = {}
+    for name in _entities(source, "user."):
+        setting = f"user.{name}"
+        if name in _RESERVED_USERS or not name or re.search(r"[:\s\x00-\x1f]", name):
+            source.problem(
+                f"{setting}: {name!r} can't be the name of a user: everyone, authenticated and "
+                "__token__ have a meaning of their own, and ':' and spaces can't be sent."
+            )
+        password_hash = (source.text(setting) or "").strip()
+        problem = hash_problem(password_hash)
+        if problem:
+            source.problem(
+                f"{setting} {problem}. Put the output of `pypicloud-lite gen-password` there, or "
+                f"into the environment variable {environment_name(setting)}."
+            )
+        users[name] = password_hash
+    return users
+
+
+def _known_groups(
+    setting: str, names: tuple[str, ...], groups: dict[str, frozenset[str]]
+) -> frozenset[str]:
+    for name in names:
+        if name not in groups and name not in BUILT_IN_GROUPS:
+            LOG.warning("%s names the group %s, but there is no group.%s", setting, name, name)
+    return frozenset(names)
+
+
+def _project_rules(source: Source, groups: set[str]) -> dict[ProjectName, ProjectRule]:
+    found: dict[ProjectName, dict[str, dict[str, frozenset[Permission]]]] = defaultdict(
+        lambda: {"user": {}, "group": {}}
+    )
+    for setting in source.names("package."):
+        match = _PACKAGE.match(setting)
+        if match is None:
+            source.problem(
+                f"{setting} is not a rule: package.<project>.user.<user> or "
+                "package.<project>.group.<group>."
+            )
+            continue
+        try:
+            project = project_name(match["project"])
+            permissions = parse_permissions(source.text(setting) or "")
+        except InvalidName as exc:
+            source.problem(f"{setting}: {exc}")
+            continue
+        except ValueError:
+            source.problem(f"{setting} = {source.text(setting)!r}: must be r or rw.")
+            continue
+        if match["kind"] == "group" and match["entity"] not in groups:
+            LOG.warning("%s names a group that does not exist", setting)
+        granted = found[project][match["kind"]]
+        granted[match["entity"]] = granted.get(match["entity"], frozenset()) | permissions
+    return {name: ProjectRule(rule["user"], rule["group"]) for name, rule in found.items()}

@@ -1,0 +1,132 @@
+"""Checking passwords against stored hashes, at the cost of a dictionary look-up when repeated.
+
+pip and uv send the password with each request, and a good hash takes a tenth of a second. So a
+verified pair is remembered for a while under a digest keyed by a secret of this process; nothing
+is remembered of a wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from passlib.context import CryptContext
+
+LOG = logging.getLogger(__name__)
+
+#: Longest password in bytes that is hashed: SHA-crypt takes quadratic time in the length.
+MAX_PASSWORD = 1024
+_MAX_REMEMBERED = 10_000
+#: What pypicloud could write; the first is what we write.
+SCHEMES = ("argon2", "sha512_crypt", "sha256_crypt", "pbkdf2_sha512", "pbkdf2_sha256", "bcrypt")
+
+
+@cache
+def _context() -> CryptContext:
+    from passlib.context import CryptContext  # noqa: PLC0415 - 30 ms that anonymous servers save
+
+    return CryptContext(schemes=list(SCHEMES), default="argon2")
+
+
+def hash_password(password: str, scheme: str = "argon2", rounds: int | None = None) -> str:
+    """Hash a password; ``scheme`` is one of :data:`SCHEMES`.
+
+    Raises:
+        ValueError: unknown scheme, or a number of rounds that it doesn't allow.
+    """
+    options = {} if rounds is None else {f"{scheme}__rounds": rounds}
+    return str(_context().using(**options).hash(password, scheme=scheme))
+
+
+def hash_problem(password_hash: str) -> str | None:
+    """What is wrong with a stored hash, as the end of a sentence, or ``None``."""
+    if not password_hash:
+        return "is empty"
+    if _context().identify(password_hash) is None:
+        return "is not a password hash that we know"
+    return None
+
+
+class Passwords:
+    """The users' hashes, and which passwords were verified lately.
+
+    Args:
+        hashes: user name to stored hash.
+        ttl: seconds for which a verified password is remembered, counted from the hashing.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        hashes: Mapping[str, str],
+        *,
+        ttl: float = 120,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._hashes = dict(hashes)
+        self._ttl = ttl
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._verified: dict[bytes, float] = {}
+        self._hashing = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
+
+    def __contains__(self, user: str) -> bool:
+        return user in self._hashes
+
+    def verify(self, user: str, password: str) -> bool:
+        """Whether ``password`` is the user's.
+
+        An unknown user costs the same time as a wrong password.
+        """
+        raw = password.encode("utf-8", "surrogateescape")
+        if not user or not raw or len(raw) > MAX_PASSWORD or b"\0" in raw:
+            return False
+        stored = self._hashes.get(user)
+        digest = self._digest(user, stored, raw)
+        if stored is not None and self._verified.get(digest, 0) > self._clock():
+            return True
+        with self._hashing:
+            good = self._hash_matches(user, stored, raw)
+        if good and self._ttl:
+            self._remember(digest)
+        return good
+
+    def _digest(self, user: str, stored: str | None, raw: bytes) -> bytes:
+        parts = b"\0".join((user.encode("utf-8", "surrogateescape"), (stored or "").encode(), raw))
+        return hmac.digest(self._key, parts, hashlib.sha256)
+
+    def _hash_matches(self, user: str, stored: str | None, raw: bytes) -> bool:
+        try:
+            if stored is None:
+                _context().verify(raw, self._decoy())
+                return False
+            return bool(_context().verify(raw, stored))
+        except (ValueError, TypeError, RuntimeError):
+            LOG.exception("the stored hash of user %r can't be verified", user)
+            return False
+
+    def _decoy(self) -> str:
+        """A hash of the kind that most users here have."""
+        return next(iter(self._hashes.values()), None) or _decoy_hash()
+
+    def _remember(self, digest: bytes) -> None:
+        now = self._clock()
+        if len(self._verified) >= _MAX_REMEMBERED:
+            self._verified = {key: end for key, end in self._verified.items() if end > now}
+            if len(self._verified) >= _MAX_REMEMBERED:
+                self._verified.clear()
+        self._verified[digest] = now + self._ttl
+
+
+@cache
+def _decoy_hash() -> str:
+    return hash_password(secrets.token_hex(16))

@@ -1,0 +1,34 @@
+"""The Pyramid application."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.router import Router
+
+from pypicloud_lite.access.policy import BasicAuthPolicy
+from pypicloud_lite.services import Services, build_services
+from pypicloud_lite.views.request import Request
+
+
+def make_app(settings: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Router:
+    """Make the WSGI application from the settings of ``[app:main]``.
+
+    Args:
+        environ: overrides of the settings; the process's environment by default.
+    """
+    services = build_services(settings, os.environ if environ is None else environ)
+    return make_router(services, settings)
+
+
+def make_router(services: Services, settings: Mapping[str, Any]) -> Router:
+    """Make the WSGI application around parts that are built already."""
+    with Configurator(settings=dict(settings), request_factory=Request) as config:
+        config.registry.services = services
+        config.set_security_policy(BasicAuthPolicy(services.rules, services.passwords))
+        config.include("pyramid_jinja2")
+        config.include("pypicloud_lite.views")
+    return config.make_wsgi_app()

@@ -1,0 +1,127 @@
+"""Reading the index: the use cases of everyone who browses or installs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO
+
+from pypicloud_lite.access.rules import Permission, Rules
+from pypicloud_lite.errors import FileMissing, ProjectMissing
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.model import DistributionFile, Project, ProjectSummary
+from pypicloud_lite.names import ProjectName
+from pypicloud_lite.simple.cache import PageCache, Rendered
+from pypicloud_lite.simple.negotiation import Format
+from pypicloud_lite.simple.pages import ProjectListPage, project_page
+from pypicloud_lite.simple.serialize import (
+    project_html,
+    project_json,
+    project_list_html,
+    project_list_json,
+)
+from pypicloud_lite.storage.base import LocalFile, Location, RemoteUrl, Storage
+
+#: From a page at ``/simple/<project>/`` to the root of this server.
+_ROOT_FROM_PAGE = "../../"
+
+
+class Catalog:
+    """What the index shows. Who may see it is for the caller to decide."""
+
+    def __init__(self, index: Index, storage: Storage, rules: Rules, pages: PageCache) -> None:
+        self._index = index
+        self._storage = storage
+        self._rules = rules
+        self._pages = pages
+
+    def has(self, project: ProjectName) -> bool:
+        """Whether the index knows the project."""
+        return self._index.serial(project) > 0
+
+    def project(self, name: ProjectName) -> Project:
+        """A project with its files.
+
+        Raises:
+            ProjectMissing: it has no files here.
+        """
+        found = self._index.project(name)
+        if found is None:
+            raise ProjectMissing(f"No project {name!r} in this index.")
+        return found
+
+    def project_page(self, name: ProjectName, format_: Format) -> Rendered:
+        """The ready page of a project.
+
+        Raises:
+            ProjectMissing: it has no files here.
+        """
+        serial = self._index.serial(name)
+        if not serial:
+            raise ProjectMissing(f"No project {name!r} in this index.")
+
+        def make() -> bytes:
+            page = project_page(self.project(name), self._storage.page_url, root=_ROOT_FROM_PAGE)
+            return project_json(page) if format_.is_json else project_html(page)
+
+        return self._pages.get(("project", name, format_.is_json), serial, make)
+
+    def project_list_page(self, user: str | None, format_: Format) -> Rendered:
+        """The ready page of all projects that ``user`` may read."""
+
+        def make() -> bytes:
+            page = ProjectListPage(self.readable_projects(user))
+            return project_list_json(page) if format_.is_json else project_list_html(page)
+
+        key = ("projects", self._rules.reader_class(user), format_.is_json)
+        return self._pages.get(key, self._index.serial(), make)
+
+    def readable_projects(self, user: str | None) -> Sequence[ProjectName]:
+        """The names of all projects that ``user`` may read, sorted."""
+        return self._rules.readable(user, self._index.project_names())
+
+    def readable_summaries(self, user: str | None) -> Sequence[ProjectSummary]:
+        """One line for each project that ``user`` may read, sorted by name."""
+        return [
+            summary
+            for summary in self._index.summaries()
+            if self._rules.permits(user, summary.name, Permission.READ)
+        ]
+
+    def file(self, project: ProjectName, filename: str) -> DistributionFile:
+        """A file of this very project.
+
+        Raises:
+            FileMissing: the project has no such file, or doesn't offer it (PEP 792 quarantine).
+        """
+        found = self._index.file(project, filename)
+        if found is None or not self.project(project).status.offers_files:
+            raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
+        return found
+
+    def locate(self, file: DistributionFile) -> Location:
+        """How a client gets the file's bytes."""
+        return self._storage.locate(file)
+
+    def open(self, file: DistributionFile) -> IO[bytes]:
+        """The file's bytes, for reading them through this server."""
+        return self._storage.open(file)
+
+    def core_metadata(self, file: DistributionFile) -> bytes | RemoteUrl:
+        """The core metadata, or where to get it (PEP 658).
+
+        Raises:
+            FileMissing: the file has none that is offered.
+        """
+        if file.core_metadata_sha256 is None:
+            raise FileMissing(f"The file {file.filename!r} has no core metadata.")
+        return self._storage.locate_core_metadata(file) or self._storage.core_metadata(file)
+
+    def newest_core_metadata(self, file: DistributionFile) -> bytes | None:
+        """The core metadata of any kind of file, or ``None``."""
+        try:
+            return self._storage.core_metadata(file)
+        except FileMissing:
+            return None
+
+
+__all__ = ["Catalog", "LocalFile", "RemoteUrl"]

@@ -1,0 +1,83 @@
+"""What an index does for the rest of the server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+
+from pypicloud_lite.model import DistributionFile, Project, ProjectStatus, ProjectSummary
+from pypicloud_lite.names import ProjectName
+
+
+class Index(ABC):
+    """The distribution files by project, with a serial that grows with every change.
+
+    A change is visible to every process that shares the database as soon as the call returns.
+    Every method may raise ``IndexUnavailable``.
+    """
+
+    @abstractmethod
+    def ready(self, identity: str) -> bool:
+        """Whether the index was completed for the storage called ``identity``."""
+
+    @abstractmethod
+    def serial(self, project: ProjectName | None = None) -> int:
+        """The serial of a project, or of the whole index; 0 for a project that isn't here."""
+
+    @abstractmethod
+    def project(self, name: ProjectName) -> Project | None:
+        """A project with its files, or ``None``. Read in one transaction with its serial."""
+
+    @abstractmethod
+    def file(self, project: ProjectName, filename: str) -> DistributionFile | None:
+        """One file of one project."""
+
+    @abstractmethod
+    def project_names(self) -> list[ProjectName]:
+        """Every project that has files, sorted."""
+
+    @abstractmethod
+    def summaries(self) -> list[ProjectSummary]:
+        """Every project that has files, sorted, with its newest file's summary and time."""
+
+    @abstractmethod
+    def put(self, file: DistributionFile) -> None:
+        """Add a file, or replace what is known of it."""
+
+    @abstractmethod
+    def remove(self, filename: str) -> None:
+        """Forget a file; nothing happens when it isn't known."""
+
+    @abstractmethod
+    def set_status(self, project: ProjectName, status: ProjectStatus) -> None:
+        """Set the status marker of a project, whether it has files or not."""
+
+    @abstractmethod
+    def stamps(self) -> Mapping[str, tuple[str, int, str]]:
+        """For each key in the index: filename, size and stamp, to compare with a listing."""
+
+    @abstractmethod
+    def apply(
+        self,
+        identity: str,
+        *,
+        changed: Iterable[DistributionFile],
+        gone: Collection[str],
+        statuses: Mapping[ProjectName, ProjectStatus],
+    ) -> None:
+        """Bring the index to the state of the storage in one transaction, and mark it complete.
+
+        Args:
+            identity: the storage's name.
+            changed: files that are new or differ.
+            gone: filenames that are no longer there.
+            statuses: all projects that aren't simply active.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Do nothing if the database answers, else raise ``IndexUnavailable``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""

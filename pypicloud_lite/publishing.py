@@ -1,0 +1,361 @@
+"""Changing the index: uploads, deletions, yanks and project status.
+
+The order is always storage, then index, then answer: what was answered is in the storage, and a
+retry after any failure ends in the same state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pypicloud_lite.access.rules import Permission, Rules
+from pypicloud_lite.archives.metadata import (
+    CoreMetadata,
+    absent,
+    check_requires_python,
+    parse_core_metadata,
+)
+from pypicloud_lite.archives.read import read_core_metadata
+from pypicloud_lite.errors import (
+    Denied,
+    DigestMismatch,
+    FileExists,
+    FileMissing,
+    InvalidFilename,
+    InvalidForm,
+    InvalidMetadata,
+    InvalidName,
+    ProjectClosed,
+    ProjectMissing,
+)
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.model import Digests, DistributionFile, ProjectStatus, utcnow
+from pypicloud_lite.names import (
+    FileName,
+    ProjectName,
+    parse_filename,
+    parse_version,
+    project_name,
+    same_version,
+)
+from pypicloud_lite.storage.base import Spool, Storage
+
+LOG = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+
+
+class Digest(Protocol):
+    """What hashlib's objects have in common."""
+
+    def update(self, data: bytes, /) -> None: ...  # noqa: D102
+
+    def hexdigest(self) -> str: ...  # noqa: D102
+
+
+#: Digest fields of the upload API -> how to compute them.
+DIGEST_FIELDS: dict[str, tuple[str, int, Callable[[], Digest]]] = {
+    "md5_digest": ("MD5", 32, lambda: hashlib.md5(usedforsecurity=False)),
+    "sha256_digest": ("SHA256", 64, hashlib.sha256),
+    "blake2_256_digest": ("BLAKE2b-256", 64, lambda: hashlib.blake2b(digest_size=32)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A received upload: the spooled bytes, and what the client says of them."""
+
+    filename: str
+    spool: Spool
+    size: int
+    digests: Digests
+    #: Single-valued text fields of the form (PyPA legacy upload API), empty ones left out.
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The outcome of an upload."""
+
+    file: DistributionFile
+    #: False: the same bytes were there already.
+    changed: bool
+
+
+class Publishing:
+    """All that changes what the index shows."""
+
+    def __init__(
+        self, index: Index, storage: Storage, rules: Rules, *, legacy_formats: bool = False
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._rules = rules
+        self._legacy_formats = legacy_formats
+
+    def spool(self) -> AbstractContextManager[Spool]:
+        """A temporary file to receive an upload into."""
+        return self._storage.spool()
+
+    def publish(self, upload: Upload, user: str | None) -> Published:
+        """Publish an uploaded file.
+
+        The same bytes under the same name again change nothing and succeed, so that clients may
+        retry.
+
+        Raises:
+            Rejected: the form, the name or the file is wrong.
+            Denied: the user may not write to the project that the file belongs to.
+            ProjectClosed: its status takes no uploads.
+            FileExists: other bytes have the name, and the user may not replace them.
+        """
+        name = parse_filename(upload.filename, legacy=self._legacy_formats)
+        self._require(user, name.project, Permission.WRITE)
+        self._require_open(name.project)
+        if not upload.size:
+            raise InvalidForm("The uploaded file is empty.")
+        _check_digests(upload)
+        file, core_metadata = self._examine(upload, name, user)
+        known = self._index.file(name.project, name.filename)
+        if known is not None and known.sha256 == file.sha256:
+            return Published(known, changed=False)
+        if known is None:
+            self._refuse_taken(name)
+        may_replace = self._rules.permits(user, name.project, Permission.OVERWRITE)
+        if known is not None:
+            if not may_replace:
+                raise FileExists(name.filename, sha256=known.sha256)
+            file = replace(file, key=known.key)
+        published = self._storage.put(file, upload.spool, core_metadata, replace=may_replace)
+        self._index.put(published)
+        LOG.info(
+            "%s %s (%d bytes, sha256 %s) by %s",
+            "replaced" if known is not None else "published",
+            published.filename,
+            published.size,
+            published.sha256,
+            user or "anonymous",
+        )
+        return Published(published, changed=True)
+
+    def _examine(
+        self, upload: Upload, name: FileName, user: str | None
+    ) -> tuple[DistributionFile, bytes | None]:
+        """The facts of the file and its core metadata, checked against name and form."""
+        content = read_core_metadata(upload.spool.file, name)
+        core = None if content is None else parse_core_metadata(content)
+        _check_agreement(upload.fields, name, core)
+        fields = upload.fields
+        requires_python = (
+            core.requires_python
+            if core is not None
+            else check_requires_python(absent(fields.get("requires_python")))
+        )
+        summary = core.summary if core is not None else absent(fields.get("summary"))
+        offered = content is not None and name.is_wheel
+        file = DistributionFile(
+            project=name.project,
+            version=name.version,
+            filename=name.filename,
+            key=self._storage.key_for(name.project, name.version, name.filename),
+            size=upload.size,
+            stamp="",
+            sha256=upload.digests.sha256,
+            md5=upload.digests.md5,
+            blake2b_256=upload.digests.others.get("blake2_256_digest"),
+            requires_python=requires_python,
+            summary=summary,
+            core_metadata_sha256=hashlib.sha256(content or b"").hexdigest() if offered else None,
+            uploader=user,
+            upload_time=utcnow(),
+        )
+        return file, content
+
+    def _refuse_taken(self, name: FileName) -> None:
+        """Refuse a name that another spelling of has been published.
+
+        ``Foo-1.0.tar.gz`` and ``foo-1.0.tar.gz`` are one file on some disks.
+        """
+        project = self._index.project(name.project)
+        for file in project.files if project else ():
+            if file.filename.lower() == name.filename.lower():
+                raise FileExists(file.filename, sha256=file.sha256)
+
+    def delete(self, project: ProjectName, filename: str, user: str | None) -> DistributionFile:
+        """Delete a file.
+
+        Raises:
+            Denied: the user may not.
+            FileMissing: no such file in the project.
+        """
+        self._require(user, project, Permission.WRITE)
+        self._require(user, project, Permission.DELETE)
+        file = self._index.file(project, filename)
+        if file is None:
+            raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
+        self._storage.delete(file)
+        self._index.remove(file.filename)
+        LOG.info("deleted %s by %s", file.filename, user or "anonymous")
+        return file
+
+    def yank(
+        self,
+        project: ProjectName,
+        reason: str | None,
+        user: str | None,
+        *,
+        filename: str | None = None,
+        version: str | None = None,
+    ) -> Sequence[DistributionFile]:
+        """Yank a file or all files of a release (PEP 592); with ``reason`` ``None``, un-yank.
+
+        Raises:
+            Denied: the user may not write to the project.
+            FileMissing: no such file or release.
+        """
+        self._require(user, project, Permission.WRITE)
+        found = self._index.project(project)
+        chosen = [
+            file
+            for file in (found.files if found else ())
+            if (filename is None or file.filename == filename)
+            and (version is None or same_version(file.version, version))
+        ]
+        if not chosen:
+            wanted = filename or f"release {version}"
+            raise FileMissing(f"No {wanted[:200]!r} in the project {project!r}.")
+        changed = []
+        for file in chosen:
+            annotated = self._storage.annotate(replace(file, yanked=reason))
+            self._index.put(annotated)
+            changed.append(annotated)
+            LOG.info(
+                "%s %s by %s",
+                "un-yanked" if reason is None else "yanked",
+                file.filename,
+                user or "anonymous",
+            )
+        return changed
+
+    def set_status(self, project: ProjectName, status: ProjectStatus, user: str | None) -> None:
+        """Set the status marker of a project (PEP 792).
+
+        Raises:
+            Denied: the user may not write to the project.
+            ProjectMissing: it isn't here.
+        """
+        self._require(user, project, Permission.WRITE)
+        if self._index.project(project) is None:
+            raise ProjectMissing(f"No project {project!r} in this index.")
+        self._storage.set_project_status(project, status)
+        self._index.set_status(project, status)
+        LOG.info("project %s is %s now, by %s", project, status.status, user or "anonymous")
+
+    def _require(self, user: str | None, project: ProjectName, permission: Permission) -> None:
+        if not self._rules.permits(user, project, permission):
+            raise Denied(f"You have no right to {permission.value} the project {project!r}.")
+
+    def _require_open(self, project: ProjectName) -> None:
+        found = self._index.project(project)
+        if found is not None and not found.status.accepts_uploads:
+            raise ProjectClosed(
+                f"The project {project!r} is {found.status.status} and takes no uploads."
+            )
+
+
+def _check_digests(upload: Upload) -> None:
+    """Verify every digest that the client sent.
+
+    Raises:
+        InvalidForm: one isn't a digest.
+        DigestMismatch: one is of other bytes.
+    """
+    have = {
+        "sha256_digest": upload.digests.sha256,
+        "md5_digest": upload.digests.md5,
+        **upload.digests.others,
+    }
+    for field, (label, length, algorithm) in DIGEST_FIELDS.items():
+        claimed = upload.fields.get(field, "").lower()
+        if not claimed:
+            continue
+        if len(claimed) != length or not set(claimed) <= set("0123456789abcdef"):
+            raise InvalidForm(f"{field} is not a {label} digest of {length} hex digits.")
+        computed = have.get(field)
+        if computed is None:
+            digest = algorithm()
+            upload.spool.file.seek(0)
+            while chunk := upload.spool.file.read(_CHUNK):
+                digest.update(chunk)
+            computed = digest.hexdigest()
+        if not hmac.compare_digest(claimed, computed):
+            raise DigestMismatch(
+                f"The digest supplied does not match a digest calculated from the uploaded file: "
+                f"{field} is {claimed}, the {label} of what arrived is {computed}."
+            )
+
+
+def _check_agreement(fields: Mapping[str, str], name: FileName, core: CoreMetadata | None) -> None:
+    """Refuse a form, a file name and core metadata that speak of different things.
+
+    Raises:
+        InvalidMetadata: with both values in the sentence.
+        InvalidForm: a field isn't what it should be.
+        InvalidFilename: the name doesn't fit its type.
+    """
+    _check_core(name, core)
+    _check_form_name(absent(fields.get("name")), name)
+    _check_form_version(absent(fields.get("version")), name)
+    filetype = absent(fields.get("filetype"))
+    if filetype is not None and filetype != name.packagetype:
+        raise InvalidFilename(
+            f"The form says filetype {filetype[:50]!r}, the file name one of {name.packagetype!r}."
+        )
+    check_requires_python(absent(fields.get("requires_python")))
+
+
+def _check_core(name: FileName, core: CoreMetadata | None) -> None:
+    if core is None:
+        return
+    if core.name != name.project:
+        raise InvalidMetadata(
+            f"The file name says project {name.project!r}, its metadata {core.display_name!r}."
+        )
+    if not same_version(core.version, name.version):
+        raise InvalidMetadata(
+            f"The file name says version {name.version!r}, its metadata {core.version!r}."
+        )
+
+
+def _check_form_name(form_name: str | None, name: FileName) -> None:
+    if form_name is None:
+        return
+    try:
+        same = project_name(form_name) == name.project
+    except InvalidName as exc:
+        raise InvalidForm(f"Invalid value for name. {exc}") from exc
+    if not same:
+        raise InvalidMetadata(
+            f"The form says project {form_name!r}, the file {name.filename!r} is of "
+            f"{name.project!r}."
+        )
+
+
+def _check_form_version(form_version: str | None, name: FileName) -> None:
+    if form_version is None:
+        return
+    try:
+        parse_version(form_version)
+    except ValueError as exc:
+        raise InvalidForm(f"Invalid value for version: {form_version[:200]!r}.") from exc
+    if not same_version(form_version, name.version):
+        raise InvalidMetadata(
+            f"The form says version {form_version!r}, the file {name.filename!r} is of "
+            f"{name.version!r}."
+        )

@@ -1,0 +1,84 @@
+"""Everything that a running application consists of, built once from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pypicloud_lite.access.config import load_access
+from pypicloud_lite.access.passwords import Passwords
+from pypicloud_lite.access.rules import Rules
+from pypicloud_lite.catalog import Catalog
+from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.sql import SqlIndex
+from pypicloud_lite.index.sync import sync
+from pypicloud_lite.publishing import Publishing
+from pypicloud_lite.settings.load import load
+from pypicloud_lite.settings.options import Section, Source
+from pypicloud_lite.settings.table import IndexSettings, ServerSettings
+from pypicloud_lite.simple.cache import PageCache
+from pypicloud_lite.storage.base import Storage
+from pypicloud_lite.storage.registry import storage_class
+from pypicloud_lite.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of one application, shared by all its requests."""
+
+    settings: ServerSettings
+    storage: Storage
+    index: Index
+    rules: Rules
+    passwords: Passwords
+    upstream: Upstream
+    catalog: Catalog
+    publishing: Publishing
+
+
+def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Services:
+    """Read the settings, build every part, and bring the index in step with the storage.
+
+    Raises:
+        SettingsError: with every problem of every setting.
+        StorageUnavailable, IndexUnavailable: something outside doesn't work.
+    """
+    source = Source(ini, environ)
+    settings = load(source)
+    rules, passwords = load_access(source, settings)
+    upstream = Upstream.from_settings(source, settings.server, rules)
+    storage = _build_storage(source, settings.server)
+    index = _build_index(settings.index, storage)
+    sync(storage, index)
+    pages = PageCache(settings.server.page_cache_size)
+    return Services(
+        settings.server,
+        storage,
+        index,
+        rules,
+        passwords,
+        upstream,
+        Catalog(index, storage, rules, pages),
+        Publishing(index, storage, rules, legacy_formats=settings.server.legacy_formats),
+    )
+
+
+def _build_storage(source: Source, server: ServerSettings) -> Storage:
+    try:
+        backend = storage_class(server.storage)
+    except SettingsError as exc:
+        for problem in exc.problems:
+            source.problem(problem)
+        source.check()
+        raise
+    storage = backend.from_settings(Section(source, "storage."))
+    source.check()  # for a backend that didn't call section.finish()
+    return storage
+
+
+def _build_index(settings: IndexSettings, storage: Storage) -> Index:
+    url = settings.url or storage.default_index_url()
+    return SqlIndex(make_engine(url, pool_size=settings.pool_size, poolclass=settings.poolclass))

@@ -1,0 +1,82 @@
+"""waitress with a clean stop: ``use = egg:pypicloud_lite`` in ``[server:main]``.
+
+waitress by itself ends at SIGTERM in the middle of whatever it does. This runner takes no new
+connections from then on, finishes the requests that it has, sends their answers, and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from waitress.server import create_server
+from waitress.wasyncore import close_all, loop
+
+LOG = logging.getLogger(__name__)
+
+#: How long running requests may take after SIGTERM, in seconds.
+GRACE = 30.0
+_TICK = 0.5
+
+
+def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
+    """Serve the application until SIGTERM or SIGINT (``paste.server_runner``).
+
+    Args:
+        settings: those of ``waitress``, and ``shutdown_grace`` in seconds.
+    """
+    grace = float(settings.pop("shutdown_grace", GRACE))
+    channels: dict[int, Any] = {}
+    server = create_server(app, map=channels, **settings)
+    server.print_listen("Serving on http://{}:{}")
+    stopping = _stop_on_signal()
+    while not stopping():
+        _turn(server, channels)
+    LOG.info("stopping: no new connections, finishing %d", _busy(channels))
+    _close_listeners(channels)
+    end = time.monotonic() + grace
+    while _busy(channels) and time.monotonic() < end:
+        _turn(server, channels)
+    server.task_dispatcher.shutdown(timeout=1)
+    close_all(channels)
+    LOG.info("stopped")
+    return 0
+
+
+def _turn(server: Any, channels: dict[int, Any]) -> None:
+    """One round of waitress's own loop."""
+    loop(timeout=_TICK, use_poll=server.adj.asyncore_use_poll, map=channels, count=1)
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    received: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return lambda: bool(received)
+
+
+def _close_listeners(channels: dict[int, Any]) -> None:
+    for channel in list(channels.values()):
+        if getattr(channel, "accepting", False):
+            channel.accepting = False
+            channel.del_channel(channels)
+            channel.socket.close()
+
+
+def _busy(channels: dict[int, Any]) -> int:
+    """Connections with a request that is being received, worked on or answered."""
+    return sum(
+        1
+        for channel in channels.values()
+        if getattr(channel, "requests", None)
+        or getattr(channel, "request", None)
+        or getattr(channel, "total_outbufs_len", 0)
+    )

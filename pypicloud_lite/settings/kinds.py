@@ -1,0 +1,90 @@
+"""What the text of a setting may be: one small parser for each kind of value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_TRUE = frozenset({"true", "yes", "on", "1", "t", "y"})
+_FALSE = frozenset({"false", "no", "off", "0", "f", "n"})
+_UNITS = {"": 1, "k": 2**10, "kb": 2**10, "kib": 2**10, "m": 2**20, "mb": 2**20, "mib": 2**20}
+_UNITS |= {"g": 2**30, "gb": 2**30, "gib": 2**30}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: what to call it in an error, and how to read it.
+
+    ``parse`` raises ``ValueError`` for a text that isn't of this kind.
+    """
+
+    label: str
+    parse: Callable[[str], Any]
+    secret: bool = False
+
+
+def _boolean(value: str) -> bool:
+    lowered = value.strip().lower()
+    if lowered in _TRUE:
+        return True
+    if lowered in _FALSE:
+        return False
+    raise ValueError(value)
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(value)
+    return value.strip().rstrip("/")
+
+
+def _size(value: str) -> int:
+    text = value.strip().lower()
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    number = int(digits) * _UNITS[text[len(digits) :].strip()]
+    if number < 0:
+        raise ValueError(value)
+    return number
+
+
+def _path(value: str) -> Path:
+    if not value.strip() or "\0" in value:
+        raise ValueError(value)
+    return Path(value.strip()).expanduser().absolute()
+
+
+text = Kind("text", str.strip)
+secret = Kind("text (secret)", str.strip, secret=True)
+boolean = Kind("true or false", _boolean)
+words = Kind("a list of words separated by spaces or lines", lambda value: tuple(value.split()))
+url = Kind("an http:// or https:// URL", _url)
+path = Kind("a path", _path)
+size = Kind("a size in bytes, or with a unit such as 100MiB", _size)
+
+
+def integer(minimum: int = 0, maximum: int | None = None, unit: str = "") -> Kind:
+    """A whole number between the two bounds, both included."""
+
+    def parse(value: str) -> int:
+        number = int(value.strip())
+        if number < minimum or (maximum is not None and number > maximum):
+            raise ValueError(value)
+        return number
+
+    bounds = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
+    return Kind(f"a whole number{' of ' + unit if unit else ''}, {bounds}", parse)
+
+
+def choice(*allowed: str) -> Kind:
+    """One of the given words."""
+
+    def parse(value: str) -> str:
+        if value.strip() not in allowed:
+            raise ValueError(value)
+        return value.strip()
+
+    return Kind(f"one of {', '.join(allowed)}", parse)

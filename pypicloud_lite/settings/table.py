@@ -1,0 +1,294 @@
+"""The table of all settings, but for those of storage backends, which declare their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pypicloud_lite.settings.kinds import (
+    boolean,
+    choice,
+    integer,
+    path,
+    size,
+    text,
+    url,
+    words,
+)
+from pypicloud_lite.settings.options import option
+
+#: Files never change, so caches may keep them for ever (what pypi.org sends too).
+IMMUTABLE_SECONDS = 365_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """``pypi.*``: what the index serves and takes."""
+
+    storage: str = option(
+        "pypi.storage",
+        text,
+        "file",
+        "Where the distribution files lie: file, s3, cloudfront, or the dotted name of a class "
+        "that implements pypicloud_lite.storage.Storage. pypicloud's dotted names work too.",
+        aliases=("pypi.s3",),
+    )
+    fallback: str = option(
+        "pypi.fallback",
+        choice("redirect", "none", "cache"),
+        "redirect",
+        "What a page request for a project that is not here gets: redirect (302 to the same "
+        "project at pypi.fallback_base_url) or none (404). Names with rules of their own "
+        "(package.*) or in pypi.disallow_fallback are never sent on.",
+    )
+    fallback_base_url: str = option(
+        "pypi.fallback_base_url",
+        url,
+        "https://pypi.org",
+        "The index that requests are redirected to; /simple/<project>/ is appended.",
+    )
+    fallback_url: str | None = option(
+        "pypi.fallback_url",
+        url,
+        None,
+        "Deprecated, use pypi.fallback_base_url. The full URL of the other index's simple page.",
+    )
+    always_show_upstream: bool = option(
+        "pypi.always_show_upstream",
+        boolean,
+        False,
+        "Merge the files of the other index into local projects. Only false is supported: a "
+        "local project hides its public namesake, which is what prevents dependency confusion.",
+    )
+    disallow_fallback: tuple[str, ...] = option(
+        "pypi.disallow_fallback",
+        words,
+        (),
+        "Projects that are never looked up at the other index.",
+    )
+    default_read: tuple[str, ...] = option(
+        "pypi.default_read",
+        words,
+        ("authenticated",),
+        "Groups that may read projects without rules of their own.",
+    )
+    default_write: tuple[str, ...] = option(
+        "pypi.default_write",
+        words,
+        (),
+        "Groups that may upload to projects without rules of their own. Admins always may.",
+    )
+    cache_update: tuple[str, ...] = option(
+        "pypi.cache_update",
+        words,
+        ("authenticated",),
+        "Groups that may cause files to be fetched from the other index (pypi.fallback = cache).",
+    )
+    allow_overwrite_groups: tuple[str, ...] = option(
+        "pypi.allow_overwrite_groups",
+        words,
+        (),
+        "Groups that may replace a published file by other bytes. Empty: nobody, and clients may "
+        "cache files for ever.",
+    )
+    allow_delete_groups: tuple[str, ...] = option(
+        "pypi.allow_delete_groups",
+        words,
+        ("authenticated",),
+        "Groups that may delete files of projects that they may write to.",
+    )
+    realm: str = option("pypi.realm", text, "pypi", "The realm of the HTTP Basic challenge.")
+    download_url: str | None = option(
+        "pypi.download_url",
+        url,
+        None,
+        "The server's own URL as the landing page shows it; by default that of the request.",
+    )
+    stream_files: bool = option(
+        "pypi.stream_files",
+        boolean,
+        False,
+        "Send files through this server instead of redirecting to the storage (s3, cloudfront).",
+    )
+    package_max_age: int | None = option(
+        "pypi.package_max_age",
+        integer(unit="seconds"),
+        None,
+        "How long clients may cache a file without asking again. By default for ever, or 0 when "
+        "pypi.allow_overwrite_groups lets files change.",
+        default_text="for ever, or 0 where files may be overwritten",
+    )
+    page_max_age: int = option(
+        "pypi.page_max_age",
+        integer(maximum=86400, unit="seconds"),
+        0,
+        "How long clients may use an index page without asking again. 0: they ask each time and "
+        "get a short 304 when nothing changed.",
+    )
+    page_cache_size: int = option(
+        "pypi.page_cache_size",
+        size,
+        64 * 2**20,
+        "Memory for ready index pages in each process.",
+        default_text="64MiB",
+    )
+    max_file_size: int = option(
+        "pypi.max_file_size",
+        size,
+        2**30,
+        "Largest file that may be uploaded. waitress has a limit of its own, "
+        "max_request_body_size in [server:main].",
+        default_text="1GiB",
+    )
+    legacy_formats: bool = option(
+        "pypi.legacy_formats",
+        boolean,
+        False,
+        "Also accept uploads of formats that pypi.org retired (eggs, wininst, .tar.bz2 …). Files "
+        "of these formats that are in the storage are served in any case.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """``db.*``: the index database, which is derived from the storage and may be lost."""
+
+    db: str = option(
+        "pypi.db",
+        choice("sql", "pypicloud.cache.SQLCache", "pypicloud.cache.sql.SQLCache"),
+        "sql",
+        "The kind of index database. Only sql.",
+    )
+    url: str | None = option(
+        "db.url",
+        text,
+        None,
+        "SQLAlchemy URL of the index database, such as sqlite:////var/lib/pypi/index.sqlite. A "
+        "database that pypicloud used may be named: its own tables are left alone.",
+        default_text="a SQLite file below storage.dir",
+    )
+    pool_size: int = option(
+        "db.pool_size", integer(1, 1000, "connections"), 16, "Connections kept open per process."
+    )
+    poolclass: str | None = option(
+        "db.poolclass",
+        text,
+        None,
+        "Dotted name of another SQLAlchemy pool class, as pypicloud takes it.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthSettings:
+    """``auth.*``: how users are known. Users and rules are ``user.*``, ``group.*``,
+    ``package.*``.
+    """
+
+    backend: str = option(
+        "pypi.auth",
+        choice("config", "pypicloud.access.ConfigAccessBackend",
+               "pypicloud.access.config.ConfigAccessBackend"),
+        "config",
+        "Where users and permissions are kept. Only config: in this ini file.",
+    )  # fmt: skip
+    admins: tuple[str, ...] = option(
+        "auth.admins", words, (), "Users who may read and write every project and administer."
+    )
+    admin_password_file: Path | None = option(
+        "auth.admin_password_file",
+        path,
+        None,
+        "File with the password of the user admin, made with a random password when absent. For "
+        "trying things out; in production set user.admin to a hash.",
+    )
+    credential_ttl: int = option(
+        "auth.credential_ttl",
+        integer(maximum=3600, unit="seconds"),
+        120,
+        "How long a verified password is remembered (as a keyed digest, in memory), so that a "
+        "CI run does not hash it for each request.",
+    )
+
+
+#: The patterns of the access rules, for the reference page: name, kind, help.
+ACCESS_PATTERNS: tuple[tuple[str, str, str], ...] = (
+    (
+        "user.<name>",
+        "a password hash",
+        (
+            "A user. The hash comes from `pypicloud-lite gen-password`; those that pypicloud made "
+            "work. PPC_USER_<NAME> sets it from the environment."
+        ),
+    ),
+    (
+        "group.<name>",
+        words.label,
+        (
+            "A group of users. everyone (also the anonymous) and authenticated (every known user) "
+            "exist by themselves."
+        ),
+    ),
+    ("package.<project>.user.<user>", "r or rw", "What one user may do with one project."),
+    (
+        "package.<project>.group.<group>",
+        "r or rw",
+        (
+            "What a group may do with one project. A project with any rule ignores "
+            "pypi.default_read and pypi.default_write."
+        ),
+    ),
+)
+
+#: pypicloud's settings that change nothing here: name -> why.
+WITHOUT_EFFECT: dict[str, str] = {
+    "pypi.use_json_scraper": "the other index is never scraped",
+    "pypi.calculate_package_hashes": "digests are always computed",
+    "db.graceful_reload": "the index is never emptied while it is rebuilt",
+    "auth.scheme": "it chose the hash of users registered at run time; see gen-password",
+    "auth.rounds": "it chose the hash of users registered at run time; see gen-password",
+    "auth.signing_key": "there is no registration by token",
+    "auth.token_expire": "there is no registration by token",
+}
+
+#: pypicloud's settings that we can't honour: name -> what replaces them.
+REFUSED_PREFIXES: dict[str, str] = {
+    "auth.db.": "users are kept in this ini file; ppc-export of pypicloud writes them out",
+    "auth.ldap.": "there is no LDAP backend",
+}
+
+#: Values of pypicloud that name what we don't have: setting -> {value part: sentence}.
+REFUSED_VALUES: dict[str, dict[str, str]] = {
+    "pypi.db": {
+        "redis": "the index is derived from the storage and needs no Redis; remove pypi.db and "
+        "db.* and it is rebuilt in SQLite.",
+        "dynamo": "the index is derived from the storage and needs no DynamoDB; remove pypi.db "
+        "and db.* and it is rebuilt in SQLite.",
+    },
+    "db.url": {
+        "mysql": "the index is derived from the storage and needs no MySQL; name a "
+        "sqlite:/// URL or none and it is rebuilt.",
+        "redis": "the index is derived from the storage and needs no Redis; name a sqlite:/// "
+        "URL or none and it is rebuilt.",
+    },
+    "pypi.auth": {
+        "sql": "users are kept in this ini file. Write them out with pypicloud's ppc-export and "
+        "add them as user.*, group.* and package.*.",
+        "ldap": "LDAP is not supported; users are kept in this ini file (user.*).",
+        "remote": "remote authentication is not supported; users are kept in this ini file "
+        "(user.*).",
+        "aws_secrets": "AWS Secrets Manager is not supported; set PPC_USER_<NAME> variables from "
+        "the secret instead.",
+    },
+    "pypi.fallback": {
+        "cache": "caching the files of another index comes in a later version; use redirect or "
+        "none.",
+        "mirror": "was pypi.fallback = cache with pypi.always_show_upstream = true, which comes "
+        "in a later version; use redirect or none.",
+    },
+}
+
+#: pypicloud's deprecated booleans: name -> (the list that replaces it, its value when true).
+DEPRECATED_BOOLEANS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pypi.allow_overwrite": ("pypi.allow_overwrite_groups", ("authenticated",)),
+    "pypi.allow_delete": ("pypi.allow_delete_groups", ("authenticated",)),
+}

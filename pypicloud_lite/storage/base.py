@@ -1,0 +1,169 @@
+"""What a storage backend does, and the values that it hands out.
+
+The storage is the truth: whatever must survive the loss of the index database is kept here. A
+backend is built once from its settings and shared by all requests and threads; it knows nothing
+of HTTP requests. What a client shall get is a value: serve this local file, or go to that URL.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from pypicloud_lite.model import DistributionFile, ProjectStatus, StoredFile
+from pypicloud_lite.names import ProjectName
+from pypicloud_lite.settings.options import Section
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """Serve the bytes of this file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUrl:
+    """Send the client to this URL, which is valid for at least ``seconds``."""
+
+    url: str
+    seconds: int
+
+
+Location = LocalFile | RemoteUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """A temporary file that an upload is received into, in the place best for publishing it."""
+
+    path: Path
+    #: Open for writing and reading.
+    file: IO[bytes]
+
+
+class Storage(ABC):
+    """Where the distribution files lie, with their facts beside them.
+
+    Every method may raise ``StorageUnavailable`` or ``StorageFull``, from the library's own
+    exception.
+    """
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, section: Section) -> Self:
+        """Build the backend from ``storage.*``.
+
+        Read all settings, call ``section.finish()``, and only then touch anything outside.
+
+        Raises:
+            SettingsError: the settings can't work, each problem in a sentence.
+        """
+
+    @abstractmethod
+    def spool(self) -> AbstractContextManager[Spool]:
+        """A temporary file for one upload; it is gone when the context ends."""
+
+    @abstractmethod
+    def key_for(self, project: ProjectName, version: str, filename: str) -> str:
+        """The key under which a new file will be kept."""
+
+    @abstractmethod
+    def put(
+        self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
+    ) -> DistributionFile:
+        """Publish the spooled bytes and the facts: whole or not at all.
+
+        Of two concurrent calls for one key without ``replace`` exactly one publishes, across
+        processes and hosts. When the same bytes are there already, nothing changes and the file
+        that is there is returned.
+
+        Returns:
+            The published file, with ``key``, ``size`` and ``stamp`` as a listing would show them.
+
+        Raises:
+            FileExists: other bytes are there, and ``replace`` is false.
+        """
+
+    @abstractmethod
+    def scan(self) -> Iterator[StoredFile]:
+        """List every distribution file, without reading any of them.
+
+        Temporary files, sidecars and whatever is not a distribution file are passed over.
+        """
+
+    @abstractmethod
+    def stat(self, key: str) -> StoredFile | None:
+        """The listing's entry for one key, or ``None`` when nothing is there."""
+
+    @abstractmethod
+    def describe(self, stored: StoredFile) -> DistributionFile:
+        """All facts of a listed file: from what lies beside it, else from its content.
+
+        Raises:
+            FileMissing: it vanished since it was listed.
+        """
+
+    @abstractmethod
+    def annotate(self, file: DistributionFile) -> DistributionFile:
+        """Keep changed facts (yanked, provenance …) of a published file.
+
+        Raises:
+            FileMissing: the file isn't there.
+        """
+
+    @abstractmethod
+    def delete(self, file: DistributionFile) -> None:
+        """Remove the file and what lies beside it; nothing happens when it is gone already."""
+
+    @abstractmethod
+    def open(self, file: DistributionFile) -> IO[bytes]:
+        """Open the bytes for reading; seekable.
+
+        Raises:
+            FileMissing: the file isn't there.
+        """
+
+    @abstractmethod
+    def core_metadata(self, file: DistributionFile) -> bytes:
+        """The distribution's core metadata, byte for byte (PEP 658).
+
+        Raises:
+            FileMissing: the file isn't there, or has none.
+        """
+
+    @abstractmethod
+    def locate(self, file: DistributionFile) -> Location:
+        """How a client gets the bytes."""
+
+    def locate_core_metadata(self, file: DistributionFile) -> RemoteUrl | None:
+        """Where a client is sent for the core metadata; ``None``: :meth:`core_metadata`."""
+        return None
+
+    def page_url(self, file: DistributionFile) -> str | None:
+        """The URL that index pages carry; ``None``: this server's own download URL."""
+        return None
+
+    @abstractmethod
+    def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
+        """The status of every project that isn't simply active."""
+
+    @abstractmethod
+    def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
+        """Keep the status of a project."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Do nothing if the storage works, else raise ``StorageUnavailable`` with the reason."""
+
+    def identity(self) -> str:
+        """A text that names this store, so that an index of another store is noticed."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def default_index_url(self) -> str:
+        """The SQLAlchemy URL of the index database when the settings name none."""
+        return f"sqlite:///{Path('pypicloud-lite-index.sqlite').absolute()}"

@@ -1,0 +1,142 @@
+"""The facts of a distribution file: as JSON beside it, and as read from its content.
+
+The JSON is pypicloud's ``.meta``, with its keys on the top level. What pypicloud doesn't know is
+in one object under ``pypicloud_lite``: its reader passes every top-level key on as a keyword.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import IO, Any
+
+from pypicloud_lite.archives import parse_core_metadata, read_core_metadata
+from pypicloud_lite.archives.metadata import CoreMetadata
+from pypicloud_lite.errors import InvalidArchive, InvalidMetadata
+from pypicloud_lite.model import DistributionFile, StoredFile, iso_utc, parse_iso_utc
+from pypicloud_lite.names import FileName
+
+LOG = logging.getLogger(__name__)
+
+_OURS = "pypicloud_lite"
+_CHUNK = 1 << 20
+
+
+def to_meta(file: DistributionFile) -> dict[str, Any]:
+    """The content of the file's ``.meta``."""
+    known = {
+        "summary": file.summary,
+        "requires_python": file.requires_python,
+        "hash_sha256": file.sha256,
+        "hash_md5": file.md5,
+        "uploader": file.uploader,
+    }
+    ours = {
+        "size": file.size,
+        "upload_time": iso_utc(file.upload_time),
+        "blake2b_256": file.blake2b_256,
+        "core_metadata_sha256": file.core_metadata_sha256,
+        "yanked": file.yanked,
+        "provenance": file.provenance,
+    }
+    meta: dict[str, Any] = {name: value for name, value in known.items() if value}
+    meta[_OURS] = {name: value for name, value in ours.items() if value is not None}
+    return meta
+
+
+def from_meta(stored: StoredFile, meta: Mapping[str, Any]) -> DistributionFile | None:
+    """The facts that our own ``.meta`` holds, or ``None`` if it isn't ours or not of this file."""
+    ours = meta.get(_OURS)
+    if not isinstance(ours, dict) or ours.get("size") != stored.size:
+        return None
+    try:
+        return DistributionFile(
+            project=stored.project,
+            version=stored.version,
+            filename=stored.filename,
+            key=stored.key,
+            size=stored.size,
+            stamp=stored.stamp,
+            sha256=_hex(meta["hash_sha256"], 64),
+            md5=_text(meta.get("hash_md5")),
+            blake2b_256=_text(ours.get("blake2b_256")),
+            requires_python=_text(meta.get("requires_python")),
+            summary=_text(meta.get("summary")),
+            core_metadata_sha256=_text(ours.get("core_metadata_sha256")),
+            uploader=_text(meta.get("uploader")),
+            upload_time=parse_iso_utc(ours["upload_time"]),
+            yanked=_text(ours.get("yanked")),
+            provenance=_text(ours.get("provenance")),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def from_content(
+    stored: StoredFile, name: FileName, file: IO[bytes], meta: Mapping[str, Any]
+) -> DistributionFile:
+    """The facts of a file that we did not publish, pypicloud's ``meta`` taken into account.
+
+    Digests that pypicloud recorded are trusted, since computing them means reading the whole
+    file; Requires-Python and summary come from the file, since pypicloud took them from the form.
+    """
+    core = core_metadata_of(file, name)
+    content, parsed = core if core is not None else (None, None)
+    try:
+        sha256, md5 = _hex(meta["hash_sha256"], 64), _text(meta.get("hash_md5"))
+    except (KeyError, TypeError, ValueError):
+        sha256, md5 = hash_content(file)
+    return DistributionFile(
+        project=stored.project,
+        version=stored.version,
+        filename=stored.filename,
+        key=stored.key,
+        size=stored.size,
+        stamp=stored.stamp,
+        sha256=sha256,
+        md5=md5,
+        requires_python=parsed.requires_python if parsed else _text(meta.get("requires_python")),
+        summary=parsed.summary if parsed else _text(meta.get("summary")),
+        core_metadata_sha256=(
+            hashlib.sha256(content).hexdigest() if content is not None and name.is_wheel else None
+        ),
+        uploader=_text(meta.get("uploader")),
+        upload_time=stored.modified,
+    )
+
+
+def core_metadata_of(file: IO[bytes], name: FileName) -> tuple[bytes, CoreMetadata] | None:
+    """The core metadata of a stored file, or ``None`` if it has none that can be used."""
+    try:
+        content = read_core_metadata(file, name)
+        return None if content is None else (content, parse_core_metadata(content))
+    except (InvalidArchive, InvalidMetadata) as exc:
+        LOG.warning("%s is served without core metadata: %s", name.filename, exc)
+        return None
+
+
+def hash_content(file: IO[bytes]) -> tuple[str, str]:
+    """The sha256 and md5 of the whole content, in hex."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        sha256.update(chunk)
+        md5.update(chunk)
+    return sha256.hexdigest(), md5.hexdigest()
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _hex(value: Any, length: int) -> str:
+    text = _text(value)
+    if text is None or len(text) != length:
+        raise ValueError(value)
+    int(text, 16)
+    return text.lower()

@@ -1,0 +1,67 @@
+"""HTTP: the routes, and one thin view for each. No view decides anything itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.security import NO_PERMISSION_REQUIRED
+
+from pypicloud_lite.views import contexts
+from pypicloud_lite.views.errors import method_not_allowed
+
+#: name, pattern, context factory, methods. The first pattern that fits wins.
+ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] = (
+    ("page", "/simple/{project}/", contexts.page, ("GET",)),
+    ("file", "/api/package/{project}/{filename}", contexts.project, ("GET", "POST", "DELETE")),
+    ("list", "/simple/", None, ("GET", "POST")),
+    ("list_bare", "/simple", None, ("GET", "POST")),
+    ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
+    ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
+    ("health", "/health", None, ("GET",)),
+    ("legacy", "/legacy/", None, ("POST",)),
+    ("legacy_bare", "/legacy", None, ("POST",)),
+    ("pypi_list", "/pypi/", None, ("GET", "POST")),
+    ("pypi_list_bare", "/pypi", None, ("GET", "POST")),
+    ("pypi_page", "/pypi/{project}/", contexts.page, ("GET",)),
+    ("pypi_page_bare", "/pypi/{project}", contexts.page_without_slash, ("GET",)),
+    ("pypi_json", "/pypi/{project}/json", contexts.json_document, ("GET",)),
+    ("pypi_json_slash", "/pypi/{project}/json/", contexts.json_document, ("GET",)),
+    ("release_json", "/pypi/{project}/{version}/json", contexts.json_document, ("GET",)),
+    ("hatch_page", "/+simple/{project}/", contexts.page, ("GET",)),
+    ("packages", "/api/package/", None, ("GET",)),
+    ("packages_bare", "/api/package", None, ("GET",)),
+    ("package_bare", "/api/package/{project}", contexts.project, ("GET",)),
+    ("package", "/api/package/{project}/", contexts.project, ("GET",)),
+    ("home", "/", None, ("GET", "POST")),
+    ("root_page", "/{project}/", contexts.root_page, ("GET",)),
+    ("root_page_bare", "/{project}", contexts.root_page, ("GET",)),
+)
+#: Actions on a project; their names are no valid filenames.
+ACTIONS = (
+    ("yank", "/api/package/{project}/yank"),
+    ("unyank", "/api/package/{project}/unyank"),
+    ("status", "/api/package/{project}/status"),
+)
+
+
+def includeme(config: Configurator) -> None:
+    """Add all routes and views."""
+    for name, pattern in ACTIONS:
+        _add_route(config, name, pattern, contexts.project, ("POST",))
+    for name, pattern, factory, methods in ROUTES:
+        _add_route(config, name, pattern, factory, methods)
+    config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
+    config.scan("pypicloud_lite.views")
+
+
+def _add_route(
+    config: Configurator,
+    name: str,
+    pattern: str,
+    factory: Callable[..., Any] | None,
+    methods: tuple[str, ...],
+) -> None:
+    config.add_route(name, pattern, factory=factory)
+    config.add_view(method_not_allowed(methods), route_name=name, permission=NO_PERMISSION_REQUIRED)

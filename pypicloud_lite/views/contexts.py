@@ -1,0 +1,83 @@
+"""From the names in a URL to the project that it is about; redirects where it has another one."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from pypicloud_lite.access.policy import ProjectResource
+from pypicloud_lite.errors import Denied, InvalidName, ProjectMissing
+from pypicloud_lite.names import ProjectName, project_name
+from pypicloud_lite.views.request import Request
+
+
+class RedirectTo(Exception):
+    """The client shall go elsewhere; the exception view makes the response.
+
+    Args:
+        location: an absolute URL of another server, or a reference relative to the request's URL,
+            which keeps host, scheme and mount prefix whatever proxies are in front.
+    """
+
+    def __init__(self, location: str, *, permanent: bool = False) -> None:
+        super().__init__(location)
+        self.location = location
+        self.permanent = permanent
+
+
+def _name(request: Request) -> ProjectName:
+    raw: str = request.matchdict["project"]
+    try:
+        return project_name(raw)
+    except InvalidName as exc:
+        raise ProjectMissing(f"No project {raw[:200]!r} in this index.") from exc
+
+
+def _query(request: Request) -> str:
+    return f"?{request.query_string}" if request.query_string else ""
+
+
+def project(request: Request) -> ProjectResource:
+    """The project of the URL, however it is spelled."""
+    return ProjectResource(_name(request))
+
+
+def page(request: Request) -> ProjectResource:
+    """The project of a page; other spellings are redirected (PEP 503), absent ones sent on."""
+    name = _name(request)
+    if request.matchdict["project"] != name:
+        raise RedirectTo(f"../{name}/{_query(request)}", permanent=True)
+    services = request.services
+    upstream = services.upstream.page_url(name)
+    if upstream is not None and not services.catalog.has(name):
+        _refuse_wrong_credentials(request)
+        raise RedirectTo(upstream)
+    return ProjectResource(name)
+
+
+def page_without_slash(request: Request) -> ProjectResource:
+    """PEP 503: pages end in a slash."""
+    raise RedirectTo(f"{_name(request)}/{_query(request)}", permanent=True)
+
+
+def root_page(request: Request) -> ProjectResource:
+    """pypicloud took a page at the root, too."""
+    slash = request.path_info.endswith("/")
+    target = f"{'../' if slash else ''}simple/{_name(request)}/{_query(request)}"
+    raise RedirectTo(target, permanent=True)
+
+
+def json_document(request: Request) -> ProjectResource:
+    """The project of a JSON document; absent ones are sent on."""
+    name = _name(request)
+    version: str | None = request.matchdict.get("version")
+    services = request.services
+    upstream = services.upstream.json_url(name, version and quote(version, safe=""))
+    if upstream is not None and not services.catalog.has(name):
+        _refuse_wrong_credentials(request)
+        raise RedirectTo(upstream)
+    return ProjectResource(name)
+
+
+def _refuse_wrong_credentials(request: Request) -> None:
+    if request.has_wrong_credentials:
+        raise Denied("Wrong user name or password.")

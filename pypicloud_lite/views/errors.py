@@ -1,0 +1,200 @@
+"""From an error to a status and a sentence: once, for all views."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+from pyramid.exceptions import URLDecodeError
+from pyramid.httpexceptions import HTTPException, HTTPForbidden
+from pyramid.response import Response
+from pyramid.view import exception_view_config, forbidden_view_config
+from webob.acceptparse import create_accept_header
+
+from pypicloud_lite import errors
+from pypicloud_lite.views.contexts import RedirectTo
+from pypicloud_lite.views.request import Request
+from pypicloud_lite.views.responses import Redirect
+
+LOG = logging.getLogger(__name__)
+
+#: The first class that fits decides.
+STATUSES: tuple[tuple[type[errors.PypicloudLiteError], HTTPStatus], ...] = (
+    (errors.GoneAction, HTTPStatus.GONE),
+    (errors.Rejected, HTTPStatus.BAD_REQUEST),
+    (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.FileExists, HTTPStatus.CONFLICT),
+    (errors.ProjectClosed, HTTPStatus.FORBIDDEN),
+    (errors.Missing, HTTPStatus.NOT_FOUND),
+    (errors.StorageFull, HTTPStatus.INSUFFICIENT_STORAGE),
+    (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+_RETRY_AFTER = 5
+_MAX_REASON = 200
+_JSON = ("application/json", "application/vnd.pypi.simple.v1+json")
+
+
+@exception_view_config(RedirectTo)
+def redirect(exc: RedirectTo, request: Request) -> Response:
+    """A URL that has a better one."""
+    return Redirect(exc.location, permanent=exc.permanent)
+
+
+@exception_view_config(errors.PypicloudLiteError)
+def domain_error(exc: errors.PypicloudLiteError, request: Request) -> Response:
+    """Every error of our own."""
+    if isinstance(exc, errors.Denied):
+        return _denied(request, exc.message)
+    status = next((status for kind, status in STATUSES if isinstance(exc, kind)), None)
+    if status is None:
+        return unexpected(exc, request)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.error("%s %s: %s", request.method, _shown(request), exc, exc_info=exc.__cause__)
+    else:
+        LOG.info(
+            "refused (%s) %s %s by %s: %s",
+            exc.code,
+            request.method,
+            _shown(request),
+            request.user or "anonymous",
+            ascii(exc.message),
+        )
+    response = _error(request, status, exc.code, exc.message)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(_RETRY_AFTER)
+    return response
+
+
+@forbidden_view_config()
+def forbidden(request: Request) -> Response:
+    """A view's permission was denied."""
+    return _denied(request, "You have no right to do this.")
+
+
+def _denied(request: Request, sentence: str) -> Response:
+    """401 with a challenge for who isn't known, 403 for who is.
+
+    Never 404: uv and pip would go on to the public namesake of a private project.
+    """
+    user = request.user
+    LOG.info(
+        "denied %s %s to %s",
+        request.method,
+        _shown(request),
+        user or ("wrong credentials" if request.has_wrong_credentials else "anonymous"),
+    )
+    if user is not None:
+        return _error(request, HTTPStatus.FORBIDDEN, "denied", sentence)
+    wrong = request.has_wrong_credentials
+    response = _error(
+        request,
+        HTTPStatus.UNAUTHORIZED,
+        "bad-credentials" if wrong else "login-required",
+        "Wrong user name or password." if wrong else "Log in with a user name and password.",
+    )
+    realm = request.services.settings.realm.replace("\\", "").replace('"', "")
+    response.headers["WWW-Authenticate"] = f'Basic realm="{realm}", charset="UTF-8"'
+    return response
+
+
+@exception_view_config(HTTPException)
+def http_error(exc: HTTPException, request: Request) -> Response:
+    """What Pyramid itself raises, not found above all."""
+    if isinstance(exc, HTTPForbidden):
+        return forbidden(request)
+    status = HTTPStatus(exc.status_code)
+    detail = exc.detail if status == HTTPStatus.NOT_ACCEPTABLE else None
+    sentence = detail or f"{status.phrase}."
+    response = _error(request, status, status.phrase.lower().replace(" ", "-"), sentence)
+    if "Allow" in exc.headers:
+        response.headers["Allow"] = exc.headers["Allow"]
+    return response
+
+
+@exception_view_config(URLDecodeError)
+def undecodable(exc: URLDecodeError, request: Request) -> Response:
+    """The path isn't UTF-8."""
+    return _error(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+
+
+@exception_view_config(UnicodeDecodeError)
+def undecodable_query(exc: UnicodeDecodeError, request: Request) -> Response:
+    """The query isn't UTF-8."""
+    return _error(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+
+
+@exception_view_config(Exception)
+def unexpected(exc: Exception, request: Request) -> Response:
+    """A defect of ours: the log has all of it, the client nothing."""
+    LOG.error("%s %s failed", request.method, _shown(request), exc_info=exc)
+    return _error(
+        request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The server failed; see its log."
+    )
+
+
+def method_not_allowed(methods: tuple[str, ...]) -> Callable[[Any, Request], Response]:
+    """A view for every method that a route doesn't know."""
+    allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
+
+    def view(_context: Any, request: Request) -> Response:
+        response = _error(
+            request, HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", f"Only {allow}."
+        )
+        response.headers["Allow"] = allow
+        return response
+
+    return view
+
+
+def _shown(request: Request) -> str:
+    """The request's path for a log: escaped and short."""
+    return ascii(request.environ.get("PATH_INFO", ""))[1:201]
+
+
+def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Response:
+    """The sentence in the form that the client prefers; also as the reason phrase for twine."""
+    kind = _preferred(request.environ.get("HTTP_ACCEPT"))
+    if kind in _JSON:
+        document = {"code": code, "title": status.phrase, "message": message}
+        body, content_type = json.dumps(document), "application/json"
+    elif kind == "text/html":
+        title = escape(f"{status.value} {status.phrase}")
+        body, content_type = _PAGE.format(title=title, message=escape(message)), "text/html"
+    else:
+        body, content_type = f"{message}\n", "text/plain"
+    reason = " ".join(message.encode("ascii", "replace").decode().split())[:_MAX_REASON]
+    phrase = reason if status < HTTPStatus.INTERNAL_SERVER_ERROR else status.phrase
+    response = Response(
+        body.encode(),
+        status=f"{status.value} {phrase or status.phrase}",
+        content_type=content_type,
+        charset=None if content_type == "application/json" else "utf-8",
+    )
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    return response
+
+
+def _preferred(accept: str | None) -> str:
+    if accept is None or len(accept) > 1000:
+        return "text/plain"
+    offers = ["text/plain", *_JSON, "text/html"]
+    try:
+        found = create_accept_header(accept).acceptable_offers(offers)
+    except ValueError:
+        return "text/plain"
+    return found[0][0] if found else "text/plain"
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>:root{{color-scheme:light dark}}body{{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;
+margin:15vh auto;padding:0 1rem}}h1{{font-size:1.4rem}}</style></head>
+<body><h1>{title}</h1><p>{message}</p></body></html>
+"""

@@ -1,0 +1,139 @@
+"""Downloading distribution files and their core metadata."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from email.utils import format_datetime
+from typing import IO, Any
+
+from pyramid.response import Response
+from pyramid.view import view_config
+
+from pypicloud_lite.access.policy import ProjectResource
+from pypicloud_lite.errors import StorageUnavailable
+from pypicloud_lite.model import DistributionFile
+from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
+from pypicloud_lite.storage.base import LocalFile, RemoteUrl
+from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
+from pypicloud_lite.views.request import Request
+from pypicloud_lite.views.responses import Redirect, cache_control, matches
+
+METADATA_SUFFIX = ".metadata"
+_BLOCK = 1 << 18
+
+
+@view_config(route_name="file", request_method="GET", permission="read")
+def download(context: ProjectResource, request: Request) -> Response:
+    """A file of this project, or its core metadata."""
+    catalog = request.services.catalog
+    filename: str = request.matchdict["filename"]
+    if filename.endswith(METADATA_SUFFIX):
+        file = catalog.file(context.project, filename.removesuffix(METADATA_SUFFIX))
+        return _core_metadata(request, file)
+    file = catalog.file(context.project, filename)
+    location = catalog.locate(file)
+    if isinstance(location, RemoteUrl) and not request.services.settings.stream_files:
+        return _elsewhere(location)
+    stream = location.path.open("rb") if isinstance(location, LocalFile) else catalog.open(file)
+    return _stream(request, file, stream)
+
+
+def _core_metadata(request: Request, file: DistributionFile) -> Response:
+    found = request.services.catalog.core_metadata(file)
+    if isinstance(found, RemoteUrl):
+        return _elsewhere(found)
+    headers = _caching(request, file, f'"{file.core_metadata_sha256}"')
+    if matches(request.environ.get("HTTP_IF_NONE_MATCH"), headers[0][1]):
+        return Response(status=304, headerlist=headers)
+    headers += [
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Length", str(len(found))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Response(status=200, headerlist=headers, app_iter=[found])
+
+
+def _elsewhere(location: RemoteUrl) -> Response:
+    response = Redirect(location.url)
+    # The URL is a key to the file: no shared cache may hand it to others.
+    response.headers["Cache-Control"] = cache_control(public=False, max_age=location.seconds)
+    return response
+
+
+def _caching(request: Request, file: DistributionFile, etag: str) -> list[tuple[str, str]]:
+    services = request.services
+    max_age = services.settings.package_max_age
+    if max_age is None:
+        max_age = 0 if services.rules.overwrite_groups else IMMUTABLE_SECONDS
+    public = services.rules.is_public(file.project)
+    immutable = max_age >= IMMUTABLE_SECONDS
+    headers = [
+        ("ETag", etag),
+        ("Cache-Control", cache_control(public=public, max_age=max_age, immutable=immutable)),
+    ]
+    return headers if public else [*headers, ("Vary", "Authorization")]
+
+
+def _stream(request: Request, file: DistributionFile, stream: IO[bytes]) -> Response:
+    """The bytes, whole or the range that the client wants (RFC 9110, section 14)."""
+    environ = request.environ
+    etag = f'"{file.sha256}"'
+    modified = format_datetime(file.upload_time.replace(microsecond=0), usegmt=True)
+    headers = [
+        *_caching(request, file, etag),
+        ("Last-Modified", modified),
+        ("Accept-Ranges", "bytes"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Disposition", f'attachment; filename="{file.filename}"'),
+    ]
+    size = stream.seek(0, os.SEEK_END)
+    if size != file.size:
+        stream.close()
+        raise StorageUnavailable(f"{file.filename} was changed behind the index.")
+    if matches(environ.get("HTTP_IF_NONE_MATCH"), etag):
+        stream.close()
+        return Response(status=304, headerlist=headers)
+    start, stop, status = 0, size, 200
+    condition = environ.get("HTTP_IF_RANGE")
+    if request.method == "GET" and condition in (None, etag, modified):
+        try:
+            wanted = parse_range(environ.get("HTTP_RANGE"), size)
+        except Unsatisfiable:
+            stream.close()
+            headers.append(("Content-Range", f"bytes */{size}"))
+            return Response(status=416, headerlist=[*headers, ("Content-Length", "0")])
+        if wanted is not None:
+            start, stop = wanted
+            status = 206
+            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
+    headers.append(("Content-Type", "application/octet-stream"))
+    headers.append(("Content-Length", str(stop - start)))
+    stream.seek(start)
+    return Response(
+        status=status, headerlist=headers, app_iter=_body(environ, stream, stop - start, size)
+    )
+
+
+def _body(environ: dict[str, Any], stream: IO[bytes], length: int, size: int) -> Any:
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is not None and length == size:
+        return wrapper(stream, _BLOCK)
+    return _Range(stream, length)
+
+
+class _Range:
+    """A number of bytes from where a file stands, in blocks."""
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left and (block := self._stream.read(min(_BLOCK, self._left))):
+            self._left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        """WSGI servers call this in any case."""
+        self._stream.close()

@@ -1,0 +1,230 @@
+"""Receiving an upload: from the request's body straight into the storage's temporary file.
+
+PyPA legacy upload API, multipart/form-data (RFC 7578). Memory is constant in the size of the
+file, every part of the form is bounded, and the digests are computed on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+from urllib.parse import unquote_to_bytes
+
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from pypicloud_lite.errors import InvalidFilename, InvalidForm, TooLarge
+from pypicloud_lite.model import Digests
+from pypicloud_lite.publishing import DIGEST_FIELDS, Upload
+from pypicloud_lite.storage.base import Spool
+
+_CHUNK = 1 << 18
+_MAX_BOUNDARY = 200
+_MAX_FIELDS = 1000
+_MAX_FIELD = 1 << 16
+#: READMEs and the like are longer than any other field, and we only pass over them.
+_MAX_LONG_FIELD = 1 << 20
+_LONG_FIELDS = frozenset({"description", "license", "attestations"})
+#: All text of a form together, in bytes: what a body may have on top of its file.
+MAX_FORM = 4 << 20
+#: Files that old clients send beside the distribution; they are read and dropped.
+_OTHER_FILES = frozenset({"gpg_signature"})
+#: Fields that mean something once: more than one is a contradiction.
+SINGLE_FIELDS = frozenset(
+    {
+        ":action",
+        "protocol_version",
+        "filetype",
+        "pyversion",
+        "metadata_version",
+        "name",
+        "version",
+        "summary",
+        "requires_python",
+        *DIGEST_FIELDS,
+    }
+)
+
+
+@dataclass
+class _Part:
+    """The part of the form that is being received."""
+
+    name: str
+    is_content: bool
+    limit: int
+    data: bytearray = field(default_factory=bytearray)
+
+
+class _Receiver:
+    """Takes the parser's events and keeps what matters."""
+
+    def __init__(self, file: IO[bytes], max_file_size: int) -> None:
+        self._file = file
+        self._max_file_size = max_file_size
+        self._part: _Part | None = None
+        self._form_size = 0
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._extra: dict[str, Any] = {}
+        self.fields: dict[str, str] = {}
+        self.filename: str | None = None
+        self.size = 0
+
+    def begin(self, segment: MultipartSegment) -> None:
+        name = segment.name or ""
+        filename = _filename(segment)
+        is_content = name == "content"
+        if is_content:
+            if filename is None:
+                raise InvalidForm("Upload payload does not have a file: content is a text field.")
+            if self.filename is not None:
+                raise InvalidForm("Upload payload has more than one file.")
+            self.filename = filename
+            # The client said which digests it wants verified; sha256 and md5 we keep anyway.
+            if "blake2_256_digest" in self.fields:
+                self._extra["blake2_256_digest"] = hashlib.blake2b(digest_size=32)
+        elif filename is not None and name not in _OTHER_FILES:
+            raise InvalidForm(f"{name[:100]!r} must be a text field, not a file.")
+        elif name in self.fields:
+            raise InvalidForm(f"The form has {name!r} more than once.")
+        limit = _MAX_LONG_FIELD if name in _LONG_FIELDS or name in _OTHER_FILES else _MAX_FIELD
+        self._part = _Part(name, is_content, limit)
+
+    def data(self, chunk: bytes) -> None:
+        part = self._part
+        if part is None:
+            return
+        if part.is_content:
+            self.size += len(chunk)
+            if self.size > self._max_file_size:
+                raise TooLarge(f"File too large. The limit is {self._max_file_size} bytes.")
+            self._file.write(chunk)
+            self._sha256.update(chunk)
+            self._md5.update(chunk)
+            for digest in self._extra.values():
+                digest.update(chunk)
+            return
+        self._form_size += len(chunk)
+        if len(part.data) + len(chunk) > part.limit:
+            raise InvalidForm(f"The field {part.name[:100]!r} is longer than {part.limit} bytes.")
+        if self._form_size > MAX_FORM:
+            raise InvalidForm(f"The form's text is longer than {MAX_FORM} bytes.")
+        part.data += chunk
+
+    def end(self) -> None:
+        part, self._part = self._part, None
+        if part is None or part.is_content or part.name in _OTHER_FILES:
+            return
+        try:
+            text = part.data.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InvalidForm(f"The field {part.name[:100]!r} is not UTF-8.") from exc
+        if "\0" in text:
+            raise InvalidForm(f"The field {part.name[:100]!r} holds a NUL character.")
+        if part.name in SINGLE_FIELDS:
+            self.fields[part.name] = text
+
+    @property
+    def digests(self) -> Digests:
+        others = {name: digest.hexdigest() for name, digest in self._extra.items()}
+        return Digests(self._sha256.hexdigest(), self._md5.hexdigest(), others)
+
+
+@contextmanager
+def received_upload(
+    environ: Mapping[str, Any],
+    spool: Callable[[], AbstractContextManager[Spool]],
+    *,
+    max_file_size: int,
+) -> Iterator[Upload]:
+    """Receive the form in a WSGI request.
+
+    Args:
+        spool: makes the temporary file; it is gone after the block unless it was published.
+        max_file_size: in bytes.
+
+    Raises:
+        InvalidForm: not a well-formed upload form.
+        InvalidFilename: the file's name can't be told.
+        TooLarge: over a limit; before anything is read where Content-Length says so.
+    """
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
+        raise InvalidForm("A compressed request body is not supported.")
+    boundary = _boundary(environ.get("CONTENT_TYPE", ""))
+    length = _content_length(environ)
+    if length > max_file_size + MAX_FORM:
+        raise TooLarge(f"File too large. The limit is {max_file_size} bytes.")
+    with spool() as spooled:
+        receiver = _Receiver(spooled.file, max_file_size)
+        _feed(receiver, environ["wsgi.input"], boundary, length)
+        if receiver.filename is None:
+            raise InvalidForm("Upload payload does not have a file.")
+        spooled.file.flush()
+        yield Upload(receiver.filename, spooled, receiver.size, receiver.digests, receiver.fields)
+
+
+def _feed(receiver: _Receiver, body: IO[bytes], boundary: str, length: int) -> None:
+    try:
+        parser = PushMultipartParser(
+            boundary, content_length=length, max_segment_count=_MAX_FIELDS, strict=True
+        )
+        for event in parser.parse_blocking(body.read, _CHUNK):
+            if isinstance(event, MultipartSegment):
+                receiver.begin(event)
+            elif event is None:
+                receiver.end()
+            else:
+                receiver.data(bytes(event))
+    except MultipartError as exc:
+        raise InvalidForm(f"Invalid Form Data: {str(exc)[:200]}.") from exc
+
+
+def _boundary(content_type: str) -> str:
+    media_type, options = parse_options_header(content_type[:1000])
+    if media_type != "multipart/form-data":
+        raise InvalidForm(
+            f"An upload is a multipart/form-data form, not {media_type[:100] or 'untyped'!r}."
+        )
+    boundary = options.get("boundary", "")
+    if not boundary or len(boundary) > _MAX_BOUNDARY or not boundary.isascii():
+        raise InvalidForm("The form's boundary is missing or too long.")
+    return boundary
+
+
+def _content_length(environ: Mapping[str, Any]) -> int:
+    """The announced length in bytes, or -1 where the server only knows the end."""
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not text:
+        if environ.get("wsgi.input_terminated"):
+            return -1
+        raise InvalidForm("The request has no Content-Length.")
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidForm("The request's Content-Length is not a number.")
+    return int(text)
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """The file name of a part, exactly as sent: never a guess from a path."""
+    _disposition, options = parse_options_header(segment.header("Content-Disposition", ""))
+    plain, extended = options.get("filename"), options.get("filename*")
+    if extended is not None:
+        charset, _quote, rest = extended.partition("'")
+        encoded = rest.partition("'")[2]
+        try:
+            decoded = unquote_to_bytes(encoded).decode(charset or "utf-8")
+        except (LookupError, UnicodeDecodeError) as exc:
+            raise InvalidFilename("The file's name can't be decoded.") from exc
+        if plain is not None and plain != decoded:
+            raise InvalidFilename("The form gives two different names for the file.")
+        return decoded
+    if segment.filename is not None and "\\" in (segment.header("Content-Disposition") or ""):
+        raise InvalidFilename("Cannot upload a file with '/' or '\\' in the name.")
+    return segment.filename

@@ -1,0 +1,49 @@
+"""The landing page, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyramid.renderers import render_to_response
+from pyramid.response import Response
+from pyramid.security import NO_PERMISSION_REQUIRED
+from pyramid.view import view_config
+
+from pypicloud_lite.access.rules import EVERYONE
+from pypicloud_lite.version import version
+from pypicloud_lite.views.documents import server_url
+from pypicloud_lite.views.request import Request
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@view_config(route_name="home", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def home(request: Request) -> Response:
+    """What this is and how to use it, with the addresses of this very server."""
+    services = request.services
+    base = server_url(request)
+    parts = urlsplit(base)
+    values: dict[str, Any] = {
+        "base": base,
+        "host": parts.netloc,
+        "hostname": parts.hostname or "localhost",
+        "secure": parts.scheme == "https",
+        "style_url": request.script_name + "/static/style.css",
+        "simple_path": request.script_name + "/simple/",
+        "projects": len(services.catalog.readable_projects(request.user)),
+        "user": request.user,
+        "anonymous_read": EVERYONE in services.rules.default_read,
+        "fallback": services.upstream.simple_url if services.upstream.enabled else None,
+        "version": version(),
+    }
+    response = render_to_response("pypicloud_lite:templates/home.jinja2", values, request=request)
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization"
+    return response

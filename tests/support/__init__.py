@@ -1,0 +1,1 @@
+"""What several tests share: distribution files, servers, sample settings."""
