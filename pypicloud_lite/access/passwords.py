@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -43,8 +43,8 @@ def hash_password(password: str, scheme: str = "argon2", rounds: int | None = No
     Raises:
         ValueError: unknown scheme, or a number of rounds that it doesn't allow.
     """
-    options = {} if rounds is None else {f"{scheme}__rounds": rounds}
-    return str(_context().using(**options).hash(password, scheme=scheme))
+    options: dict[str, Any] = {} if rounds is None else {f"{scheme}__rounds": rounds}
+    return str(_context().using(default=scheme, **options).hash(password))
 
 
 def hash_problem(password_hash: str) -> str | None:

@@ -78,9 +78,14 @@ def from_content(
 ) -> DistributionFile:
     """The facts of a file that we did not publish, pypicloud's ``meta`` taken into account.
 
+    A ``meta`` of ours that :func:`from_meta` refused is of other bytes, and not looked at.
+
     Digests that pypicloud recorded are trusted, since computing them means reading the whole
     file; Requires-Python and summary come from the file, since pypicloud took them from the form.
     """
+    if _OURS in meta:
+        LOG.warning("the facts beside %s are not its own; they are derived anew", stored.key)
+        meta = {}
     core = core_metadata_of(file, name)
     content, parsed = core if core is not None else (None, None)
     try:

@@ -50,14 +50,9 @@ def storage_class(value: str) -> type[Storage]:
     try:
         loaded = _load(name)
     except (ImportError, AttributeError, ValueError) as exc:
-        raise SettingsError(
-            [
-                (
-                    f"pypi.storage = {value}: must be {', '.join(_BUILT_IN)}, or a storage class that "
-                    f"can be imported ({exc})."
-                )
-            ]
-        ) from exc
+        known = ", ".join(_BUILT_IN)
+        problem = f"must be {known}, or a storage class that can be imported ({exc})"
+        raise SettingsError([f"pypi.storage = {value}: {problem}."]) from exc
     if not (isinstance(loaded, type) and issubclass(loaded, Storage)):
         raise SettingsError(
             [f"pypi.storage = {value}: is not a subclass of pypicloud_lite.storage.Storage."]

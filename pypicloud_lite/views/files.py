@@ -14,7 +14,7 @@ from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import StorageUnavailable
 from pypicloud_lite.model import DistributionFile
 from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
-from pypicloud_lite.storage.base import LocalFile, RemoteUrl
+from pypicloud_lite.storage.base import RemoteUrl
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import Redirect, cache_control, matches
@@ -35,8 +35,7 @@ def download(context: ProjectResource, request: Request) -> Response:
     location = catalog.locate(file)
     if isinstance(location, RemoteUrl) and not request.services.settings.stream_files:
         return _elsewhere(location)
-    stream = location.path.open("rb") if isinstance(location, LocalFile) else catalog.open(file)
-    return _stream(request, file, stream)
+    return _stream(request, file, catalog.open(file))
 
 
 def _core_metadata(request: Request, file: DistributionFile) -> Response:

@@ -80,10 +80,11 @@ def page_response(
 
 def json_response(document: Any, *, status: int = 200) -> Response:
     """A JSON document that no cache keeps."""
-    return Response(
-        json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n",
-        status=status,
-        content_type="application/json",
-        charset=None,
-        headers={"Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"},
-    )
+    body = json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "private, no-cache"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Response(status=status, headerlist=headers, app_iter=[body])

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from webob import Request
+from webtest import TestApp
+
+from pypicloud_lite.app import make_app
+from tests.support.server import PASSWORDS, app_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the developer's own environment must not decide a test."""
+    for name in list(os.environ):
+        if name.startswith(("PPC_", "AWS_")):
+            monkeypatch.delenv(name)
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class Client(TestApp):
+    """The application in this process, with a few habits of package clients."""
+
+    def as_(self, user: str) -> Client:
+        """The same application, asked by this user."""
+        other = Client(self.app)
+        other.authorization = ("Basic", (user, PASSWORDS[user]))
+        return other
+
+    def upload(
+        self,
+        filename: str,
+        content: bytes,
+        *,
+        path: str = "/legacy/",
+        status: int | None = None,
+        **fields: str,
+    ) -> Any:
+        """Send the legacy upload form."""
+        form = {":action": "file_upload", "protocol_version": "1"} | fields
+        return self.post(path, form, upload_files=[("content", filename, content)], status=status)
+
+    def send(self, path: str, body: bytes, content_type: str, status: int, **headers: str) -> Any:
+        """POST exactly these bytes; WebTest itself would try to print them."""
+        request = Request.blank(path, method="POST", body=body, content_type=content_type)
+        request.headers.update(headers)
+        if self.authorization:
+            request.authorization = _basic(*self.authorization[1])
+        response = request.get_response(self.app)
+        assert response.status_int == status, response.text
+        return response
+
+    def page(self, project: str, status: int | None = None) -> Any:
+        """A project's page as JSON."""
+        return self.get(
+            f"/simple/{project}/",
+            headers={"Accept": "application/vnd.pypi.simple.v1+json"},
+            status=status,
+        )
+
+
+@pytest.fixture
+def make_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
+    """Make an application over a folder, with changed settings (``pypi__fallback="none"``)."""
+    made: list[Any] = []
+
+    def make(**changes: str | None) -> Client:
+        app = make_app(app_settings(tmp_path, **changes), {})
+        made.append(app)
+        return Client(app)
+
+    yield make
+    for app in made:
+        app.registry.services.index.close()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., Client]) -> Client:
+    """An application that everyone reads and ``writer`` writes to."""
+    return make_client()

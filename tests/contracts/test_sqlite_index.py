@@ -1,0 +1,74 @@
+"""The index on SQLite: the contract, and what is special about a file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.sql import SqlIndex
+from tests.contracts.index import IndexContract, entry
+
+
+@pytest.fixture
+def open_index(tmp_path: Path) -> Iterator[Callable[[], SqlIndex]]:
+    opened: list[SqlIndex] = []
+
+    def make() -> SqlIndex:
+        opened.append(SqlIndex(make_engine(f"sqlite:///{tmp_path / 'index.sqlite'}")))
+        return opened[-1]
+
+    yield make
+    for index in opened:
+        index.close()
+
+
+class TestSqliteIndex(IndexContract):
+    @pytest.fixture
+    def again(self, open_index: Callable[[], SqlIndex]) -> Callable[[], Index]:
+        return open_index
+
+    @pytest.fixture
+    def index(self, open_index: Callable[[], SqlIndex]) -> Index:
+        return open_index()
+
+
+def test_a_database_of_pypicloud_keeps_its_tables(
+    tmp_path: Path, open_index: Callable[[], SqlIndex]
+) -> None:
+    with sqlite3.connect(tmp_path / "index.sqlite") as database:
+        database.execute("CREATE TABLE packages (filename TEXT)")
+        database.execute("INSERT INTO packages VALUES ('x')")
+    database.close()
+    open_index().put(entry())
+    database = sqlite3.connect(tmp_path / "index.sqlite")
+    assert database.execute("SELECT * FROM packages").fetchall() == [("x",)]
+    database.close()
+
+
+def test_another_schema_is_built_anew(tmp_path: Path, open_index: Callable[[], SqlIndex]) -> None:
+    index = open_index()
+    index.apply("store", changed=[entry()], gone=[], statuses={})
+    with sqlite3.connect(tmp_path / "index.sqlite") as database:
+        database.execute("UPDATE lite_state SET schema_version = 999")
+    database.close()
+    assert not open_index().ready("store")
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("sqlite://", "name a file"),
+        ("sqlite:///:memory:", "name a file"),
+        ("nonsense", "can't be used"),
+        ("oracle://x/y", "oracle"),
+    ],
+)
+def test_an_unusable_url_is_a_sentence(url: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=hint):
+        make_engine(url)
