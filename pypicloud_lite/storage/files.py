@@ -35,6 +35,7 @@ from pypicloud_lite.errors import (
     FileExists,
     FileMissing,
     InvalidFilename,
+    SettingsError,
     StorageFull,
     StorageUnavailable,
 )
@@ -86,10 +87,8 @@ class FileStorage(Storage):
         section.finish()
         try:
             return cls(settings.dir)
-        except (StorageUnavailable, StorageFull) as exc:
-            section.problem(f"storage.dir = {settings.dir}: {exc}")
-            section.finish()
-            raise
+        except (StorageUnavailable, StorageFull, FileMissing) as exc:
+            raise SettingsError([f"storage.dir = {settings.dir} can't be used: {exc}"]) from exc
 
     # -- publishing ------------------------------------------------------------------------
 

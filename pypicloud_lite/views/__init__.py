@@ -48,11 +48,11 @@ ACTIONS = (
 
 def includeme(config: Configurator) -> None:
     """Add all routes and views."""
+    config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
     for name, pattern in ACTIONS:
         _add_route(config, name, pattern, contexts.project, ("POST",))
     for name, pattern, factory, methods in ROUTES:
         _add_route(config, name, pattern, factory, methods)
-    config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
     config.scan("pypicloud_lite.views")
 
 
