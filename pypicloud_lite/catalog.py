@@ -19,7 +19,7 @@ from pypicloud_lite.simple.serialize import (
     project_list_html,
     project_list_json,
 )
-from pypicloud_lite.storage.base import LocalFile, Location, RemoteUrl, Storage
+from pypicloud_lite.storage.base import Location, RemoteUrl, Storage
 
 #: From a page at ``/simple/<project>/`` to the root of this server.
 _ROOT_FROM_PAGE = "../../"
@@ -63,7 +63,8 @@ class Catalog:
             page = project_page(self.project(name), self._storage.page_url, root=_ROOT_FROM_PAGE)
             return project_json(page) if format_.is_json else project_html(page)
 
-        return self._pages.get(("project", name, format_.is_json), serial, make)
+        key = ("project", name, format_.is_json)
+        return self._pages.get(key, (serial, self._storage.page_epoch()), make)
 
     def project_list_page(self, user: str | None, format_: Format) -> Rendered:
         """The ready page of all projects that ``user`` may read."""
@@ -106,22 +107,32 @@ class Catalog:
         """The file's bytes, for reading them through this server."""
         return self._storage.open(file)
 
-    def core_metadata(self, file: DistributionFile) -> bytes | RemoteUrl:
-        """The core metadata, or where to get it (PEP 658).
+    def core_metadata(self, file: DistributionFile) -> bytes:
+        """The core metadata that is offered (PEP 658).
 
         Raises:
-            FileMissing: the file has none that is offered.
+            FileMissing: the file has none.
         """
+        self._require_core_metadata(file)
+        return self._storage.core_metadata(file)
+
+    def locate_core_metadata(self, file: DistributionFile) -> RemoteUrl | None:
+        """Where a client gets it; ``None``: here, by :meth:`core_metadata`.
+
+        Raises:
+            FileMissing: the file has none.
+        """
+        self._require_core_metadata(file)
+        return self._storage.locate_core_metadata(file)
+
+    @staticmethod
+    def _require_core_metadata(file: DistributionFile) -> None:
         if file.core_metadata_sha256 is None:
             raise FileMissing(f"The file {file.filename!r} has no core metadata.")
-        return self._storage.locate_core_metadata(file) or self._storage.core_metadata(file)
 
-    def newest_core_metadata(self, file: DistributionFile) -> bytes | None:
-        """The core metadata of any kind of file, or ``None``."""
+    def any_core_metadata(self, file: DistributionFile) -> bytes | None:
+        """The core metadata of any kind of file, offered to clients or not."""
         try:
             return self._storage.core_metadata(file)
         except FileMissing:
             return None
-
-
-__all__ = ["Catalog", "LocalFile", "RemoteUrl"]

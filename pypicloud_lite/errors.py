@@ -92,9 +92,8 @@ class FileExists(PypicloudLiteError):
 
     code = "file-exists"
 
-    def __init__(self, filename: str, *, sha256: str = "") -> None:
+    def __init__(self, filename: str) -> None:
         self.filename = filename
-        self.sha256 = sha256
         super().__init__(
             f"File already exists ('{filename}'): it was published with other content, and "
             "published files don't change. Upload a new version."

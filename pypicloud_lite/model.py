@@ -29,6 +29,8 @@ class StoredFile:
     stamp: str
     #: Aware, UTC.
     modified: datetime
+    #: What the listing shows beside the file: suffix of the sidecar -> its stamp.
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,9 @@ class DistributionFile:
     size: int
     #: See :class:`StoredFile`.
     stamp: str
-    #: PEP 503/691: lower-case hex, of the file's bytes.
-    sha256: str
+    #: PEP 503/691: lower-case hex, of the file's bytes. ``None`` for a file that someone else put
+    #: where reading it whole would cost too much.
+    sha256: str | None
     md5: str | None = None
     blake2b_256: str | None = None
     #: PEP 503: version specifier from the file's own metadata, not escaped.

@@ -130,7 +130,7 @@ class Publishing:
         may_replace = self._rules.permits(user, name.project, Permission.OVERWRITE)
         if known is not None:
             if not may_replace:
-                raise FileExists(name.filename, sha256=known.sha256)
+                raise FileExists(name.filename)
             file = replace(file, key=known.key)
         published = self._storage.put(file, upload.spool, core_metadata, replace=may_replace)
         self._index.put(published)
@@ -185,7 +185,7 @@ class Publishing:
         project = self._index.project(name.project)
         for file in project.files if project else ():
             if file.filename.lower() == name.filename.lower():
-                raise FileExists(file.filename, sha256=file.sha256)
+                raise FileExists(file.filename)
 
     def delete(self, project: ProjectName, filename: str, user: str | None) -> DistributionFile:
         """Delete a file.

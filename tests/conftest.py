@@ -11,6 +11,7 @@ from webob import Request
 from webtest import TestApp
 
 from pypicloud_lite.app import make_app
+from tests.support.s3 import S3Server, juicefs, moto, seaweedfs
 from tests.support.server import PASSWORDS, app_settings
 
 
@@ -86,3 +87,24 @@ def make_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
 def client(make_client: Callable[..., Client]) -> Client:
     """An application that everyone reads and ``writer`` writes to."""
     return make_client()
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """moto, one per test process."""
+    with moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweed_server() -> Iterator[S3Server]:
+    """SeaweedFS, one per test process."""
+    with seaweedfs() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def juicefs_server() -> Iterator[S3Server]:
+    """The juicefs gateway, one per test process."""
+    with juicefs() as server:
+        yield server

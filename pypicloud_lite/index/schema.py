@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -52,7 +52,7 @@ files = Table(
     Column("key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("stamp", Text, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64)),
     Column("md5", String(32)),
     Column("blake2b_256", String(64)),
     Column("requires_python", Text),

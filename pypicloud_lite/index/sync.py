@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pypicloud_lite.errors import FileMissing
@@ -68,12 +69,21 @@ def sync(storage: Storage, index: Index) -> SyncReport:
 
 
 def _described(storage: Storage, fresh: list[StoredFile]) -> Iterator[DistributionFile]:
-    reported = time.monotonic()
-    for count, stored in enumerate(fresh, 1):
+    """The facts of the files, as many at once as the storage likes."""
+
+    def describe(stored: StoredFile) -> DistributionFile | None:
         try:
-            yield storage.describe(stored)
+            return storage.describe(stored)
         except FileMissing:
             LOG.info("%s vanished while it was being indexed", stored.key)
-        if time.monotonic() - reported > _REPORT_EVERY:
-            reported = time.monotonic()
-            LOG.info("indexing: %d of %d files", count, len(fresh))
+            return None
+
+    reported = time.monotonic()
+    with ThreadPoolExecutor(storage.concurrency, "describe") as pool:
+        found = pool.map(describe, fresh) if storage.concurrency > 1 else map(describe, fresh)
+        for count, file in enumerate(found, 1):
+            if file is not None:
+                yield file
+            if time.monotonic() - reported > _REPORT_EVERY:
+                reported = time.monotonic()
+                LOG.info("indexing: %d of %d files", count, len(fresh))

@@ -58,6 +58,7 @@ def _path(value: str) -> Path:
 
 
 text = Kind("text", str.strip)
+verbatim = Kind("text", lambda value: value)
 secret = Kind("text (secret)", str.strip, secret=True)
 boolean = Kind("true or false", _boolean)
 words = Kind("a list of words separated by spaces or lines", lambda value: tuple(value.split()))

@@ -49,11 +49,11 @@ class PageCache:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._entries: OrderedDict[Hashable, tuple[int, Rendered]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Hashable, Rendered]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, serial: int, make: Callable[[], bytes]) -> Rendered:
+    def get(self, key: Hashable, serial: Hashable, make: Callable[[], bytes]) -> Rendered:
         """The page ``key`` as of ``serial``, made and kept when it isn't there."""
         found = self._entries.get(key)
         if found is not None and found[0] == serial:
@@ -66,7 +66,7 @@ class PageCache:
         self._put(key, serial, page)
         return page
 
-    def _put(self, key: Hashable, serial: int, page: Rendered) -> None:
+    def _put(self, key: Hashable, serial: Hashable, page: Rendered) -> None:
         with self._lock:
             old = self._entries.pop(key, None)
             if old is not None:

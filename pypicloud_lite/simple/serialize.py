@@ -37,7 +37,8 @@ def _html(title: str, meta: str, anchors: Iterator[str]) -> bytes:
 
 def _anchor(link: FileLink) -> str:
     file = link.file
-    parts = [f'<a href="{escape(link.url, quote=True)}#sha256={file.sha256}"']
+    fragment = f"#sha256={file.sha256}" if file.sha256 else ""
+    parts = [f'<a href="{escape(link.url, quote=True)}{fragment}"']
     if file.requires_python:
         parts.append(f' data-requires-python="{escape(file.requires_python, quote=True)}"')
     if link.has_metadata:
@@ -88,7 +89,7 @@ def _file(link: FileLink) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "filename": file.filename,
         "url": link.url,
-        "hashes": {"sha256": file.sha256},
+        "hashes": {"sha256": file.sha256} if file.sha256 else {},
         "size": file.size,
         "upload-time": iso_utc(file.upload_time),
         "yanked": False if file.yanked is None else file.yanked or True,

@@ -148,6 +148,13 @@ class Storage(ABC):
         """The URL that index pages carry; ``None``: this server's own download URL."""
         return None
 
+    def page_epoch(self) -> int:
+        """Changes whenever the URLs that :meth:`page_url` gives do."""
+        return 0
+
+    #: How many calls of :meth:`describe` may run at once.
+    concurrency = 1
+
     @abstractmethod
     def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
         """The status of every project that isn't simply active."""

@@ -42,7 +42,7 @@ from pypicloud_lite.errors import (
 from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
 from pypicloud_lite.names import FileName, ProjectName, parse_stored_filename, project_name
 from pypicloud_lite.settings.options import Section
-from pypicloud_lite.settings.storages import FileSettings
+from pypicloud_lite.settings.storages import OBJECT_STORE_NAMES, FileSettings
 from pypicloud_lite.storage.base import LocalFile, Location, Spool, Storage
 from pypicloud_lite.storage.facts import (
     core_metadata_of,
@@ -84,6 +84,7 @@ class FileStorage(Storage):
     @classmethod
     def from_settings(cls, section: Section) -> Self:
         settings = section.group(FileSettings)
+        section.ignore(OBJECT_STORE_NAMES, "pypi.storage = file keeps its files in a folder")
         section.finish()
         try:
             return cls(settings.dir)
@@ -138,7 +139,7 @@ class FileStorage(Storage):
         with final.open("rb") as other:
             sha256, _md5 = hash_content(other)
         if sha256 != file.sha256:
-            raise FileExists(file.filename, sha256=sha256)
+            raise FileExists(file.filename)
         # Heal what a publisher that died after its link left without facts.
         return not self._beside(final, META).exists()
 

@@ -88,7 +88,7 @@ def json_document(context: ProjectResource, request: Request) -> Response:
         (file for file in files if file.version == version),
         key=lambda file: (not file.is_wheel, file.filename),
     )
-    core_metadata = catalog.newest_core_metadata(chosen[0])
+    core_metadata = catalog.any_core_metadata(chosen[0])
     shown = Project(project.name, project.serial, project.status, files)
     return json_response(project_document(request, shown, version, core_metadata))
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from email.utils import format_datetime
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -33,24 +34,38 @@ def download(context: ProjectResource, request: Request) -> Response:
         return _core_metadata(request, file)
     file = catalog.file(context.project, filename)
     location = catalog.locate(file)
-    if isinstance(location, RemoteUrl) and not request.services.settings.stream_files:
-        return _elsewhere(location)
+    if isinstance(location, RemoteUrl) and _may_redirect(request, location):
+        # A URL signed for GET fails for HEAD; what clients ask HEAD for, the index knows.
+        return _head(request, file) if request.method == "HEAD" else _elsewhere(location)
     return _stream(request, file, catalog.open(file))
 
 
+def _may_redirect(request: Request, location: RemoteUrl) -> bool:
+    """Whether the client shall fetch the bytes from the storage itself.
+
+    Not when the storage has the name and port of this server: the client would send it our
+    Authorization header, which S3 refuses beside a signature.
+    """
+    if request.services.settings.stream_files:
+        return False
+    return urlsplit(location.url).netloc != request.environ.get("HTTP_HOST")
+
+
 def _core_metadata(request: Request, file: DistributionFile) -> Response:
-    found = request.services.catalog.core_metadata(file)
-    if isinstance(found, RemoteUrl):
-        return _elsewhere(found)
+    catalog = request.services.catalog
+    location = catalog.locate_core_metadata(file)
+    if location is not None and request.method == "GET" and _may_redirect(request, location):
+        return _elsewhere(location)
+    content = catalog.core_metadata(file)
     headers = _caching(request, file, f'"{file.core_metadata_sha256}"')
     if matches(request.environ.get("HTTP_IF_NONE_MATCH"), headers[0][1]):
         return Response(status=304, headerlist=headers)
     headers += [
         ("Content-Type", "application/octet-stream"),
-        ("Content-Length", str(len(found))),
+        ("Content-Length", str(len(content))),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    return Response(status=200, headerlist=headers, app_iter=[found])
+    return Response(status=200, headerlist=headers, app_iter=[content])
 
 
 def _elsewhere(location: RemoteUrl) -> Response:
@@ -74,18 +89,32 @@ def _caching(request: Request, file: DistributionFile, etag: str) -> list[tuple[
     return headers if public else [*headers, ("Vary", "Authorization")]
 
 
+def _file_headers(request: Request, file: DistributionFile) -> dict[str, str]:
+    """What every answer about a file says of it."""
+    modified = format_datetime(file.upload_time.replace(microsecond=0), usegmt=True)
+    return {
+        **dict(_caching(request, file, f'"{file.sha256 or file.stamp}"')),
+        "Last-Modified": modified,
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": f'attachment; filename="{file.filename}"',
+    }
+
+
+def _head(request: Request, file: DistributionFile) -> Response:
+    headers = _file_headers(request, file) | {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(file.size),
+    }
+    return Response(status=200, headerlist=list(headers.items()), app_iter=[])
+
+
 def _stream(request: Request, file: DistributionFile, stream: IO[bytes]) -> Response:
     """The bytes, whole or the range that the client wants (RFC 9110, section 14)."""
     environ = request.environ
-    etag = f'"{file.sha256}"'
-    modified = format_datetime(file.upload_time.replace(microsecond=0), usegmt=True)
-    headers = [
-        *_caching(request, file, etag),
-        ("Last-Modified", modified),
-        ("Accept-Ranges", "bytes"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Content-Disposition", f'attachment; filename="{file.filename}"'),
-    ]
+    about = _file_headers(request, file)
+    etag, modified = about["ETag"], about["Last-Modified"]
+    headers = list(about.items())
     size = stream.seek(0, os.SEEK_END)
     if size != file.size:
         stream.close()

@@ -158,6 +158,7 @@ class StorageContract:
         contents = [wheel(summary=f"writer {number}") for number in range(8)]
         won: list[bytes] = []
         lost: list[bytes] = []
+        failed: list[BaseException] = []
         barrier = threading.Barrier(len(contents))
 
         def write(content: bytes, own: Storage) -> None:
@@ -167,12 +168,15 @@ class StorageContract:
                 won.append(content)
             except FileExists:
                 lost.append(content)
+            except BaseException as exc:
+                failed.append(exc)
 
         threads = [threading.Thread(target=write, args=(content, again())) for content in contents]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        assert failed == []
         assert (len(won), len(lost)) == (1, len(contents) - 1)
         (listed,) = storage.scan()
         file = storage.describe(listed)

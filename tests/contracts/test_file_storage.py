@@ -48,7 +48,7 @@ class TestLayout:
         for root, _folders, names in os.walk(tmp_path):
             for name in names:
                 if not name.endswith(".meta"):
-                    project, version = os.path.relpath(root, tmp_path).split(os.sep)
+                    project, version = Path(root).relative_to(tmp_path).parts
                     found.append((project, version, name))
                     meta = json.loads(Path(root, f"{name}.meta").read_text())
                     assert not {"name", "version", "filename", "last_modified"} & set(meta)

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,27 +108,20 @@ def test_an_upload_through_one_process_is_on_the_others_next_page(tmp_path: Path
             assert files(reading)[filename] == sha256(content)
 
 
+def race(servers: tuple[Server, Server], filename: str, contents: list[bytes]) -> list[int]:
+    """Upload different bytes under one name at once; the statuses."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(upload, servers, [filename] * 2, contents))
+
+
 def test_two_processes_agree_on_one_winner(tmp_path: Path) -> None:
     with Server(tmp_path) as first, Server(tmp_path) as second:
         for number in range(8):
             filename = f"demo-{number}-py3-none-any.whl"
             contents = [wheel(version=str(number), summary=f"by {who}") for who in "ab"]
-            statuses: dict[int, int] = {}
-
-            def send(which: int) -> None:
-                statuses[which] = upload(
-                    (first, second)[which],
-                    filename,  # noqa: B023 - joined below
-                    contents[which],  # noqa: B023
-                )
-
-            threads = [threading.Thread(target=send, args=(which,)) for which in (0, 1)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            assert sorted(statuses.values()) == [200, 409]
-            winner = contents[0] if statuses[0] == 200 else contents[1]
+            statuses = race((first, second), filename, contents)
+            assert sorted(statuses) == [200, 409]
+            winner = contents[statuses.index(200)]
             for server in (first, second):
                 assert files(server)[filename] == sha256(winner)
                 assert download(server, filename) == winner

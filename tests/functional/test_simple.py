@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,8 +122,9 @@ class TestProjectPage:
         assert wheel_entry["requires-python"] == ">=3.8"
         assert wheel_entry["core-metadata"] == {"sha256": core_digest}
         assert wheel_entry["yanked"] is False
-        when = datetime.strptime(wheel_entry["upload-time"], "%Y-%m-%dT%H:%M:%S.%fZ")
-        assert abs((datetime.now(UTC).replace(tzinfo=None) - when).total_seconds()) < 60
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", wheel_entry["upload-time"])
+        when = datetime.fromisoformat(wheel_entry["upload-time"])
+        assert abs((datetime.now(UTC) - when).total_seconds()) < 60
         assert "core-metadata" not in sdist_entry
 
     def test_the_html_has_everything_and_is_valid(self, full: Client) -> None:

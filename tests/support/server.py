@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 from pypicloud_lite.access.passwords import hash_password
 
@@ -73,7 +74,7 @@ class Server:
     def url_as(self, user: str) -> str:
         return f"http://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -1,0 +1,328 @@
+"""The S3 backend."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace as changed
+from datetime import UTC
+from pathlib import Path
+from typing import IO, Any, Self
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pypicloud_lite.errors import (
+    FileExists,
+    FileMissing,
+    InvalidName,
+    StorageUnavailable,
+)
+from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
+from pypicloud_lite.names import ProjectName, parse_stored_filename
+from pypicloud_lite.settings.options import Section
+from pypicloud_lite.settings.storages import S3Settings
+from pypicloud_lite.storage.base import Location, RemoteUrl, Spool, Storage
+from pypicloud_lite.storage.facts import core_metadata_of, from_meta, hash_content, to_meta
+from pypicloud_lite.storage.s3 import listing
+from pypicloud_lite.storage.s3.connect import (
+    bucket_url,
+    connect,
+    honours_if_none_match,
+)
+from pypicloud_lite.storage.s3.errors import explain, translated
+from pypicloud_lite.storage.s3.listing import CORE_METADATA, META
+from pypicloud_lite.storage.s3.metadata import from_object_metadata, to_object_metadata
+from pypicloud_lite.storage.s3.options import BotoOptions, read_boto_options
+from pypicloud_lite.storage.s3.reading import ObjectReader
+from pypicloud_lite.storage.s3.uploads import Taken, Uploader, etag_of
+from pypicloud_lite.storage.s3.urls import BotocoreUrls, PresignedUrls, PublicUrls, Urls
+
+LOG = logging.getLogger(__name__)
+
+_PUBLIC_SECONDS = 3600
+
+
+class S3Storage(Storage):
+    """Distribution files in an S3 bucket (``pypi.storage = s3``).
+
+    Args:
+        client: boto3's.
+        urls: makes the URLs that clients are sent to.
+        uploader: writes objects.
+    """
+
+    concurrency = 32
+
+    def __init__(self, client: Any, settings: S3Settings, urls: Urls, uploader: Uploader) -> None:
+        self._client = client
+        self._settings = settings
+        self._urls = urls
+        self._uploader = uploader
+
+    @classmethod
+    def from_settings(cls, section: Section) -> Self:
+        settings, options = cls.read_settings(section)
+        section.finish()
+        client = connect(settings, options, section)
+        return cls(
+            client,
+            settings,
+            make_urls(client, settings, options),
+            cls.uploader(client, settings, options),
+        )
+
+    @staticmethod
+    def read_settings(section: Section) -> tuple[S3Settings, BotoOptions]:
+        """All that S3 needs to know; problems are recorded in ``section``."""
+        settings, options = section.group(S3Settings), read_boto_options(section)
+        if (settings.access_key is None) != (settings.secret_key is None):
+            section.problem("storage.access_key and storage.secret_key belong together.")
+        if settings.sse_kms_key_id and not (settings.server_side_encryption or "").startswith(
+            "aws:kms"
+        ):
+            section.problem(
+                "storage.sse_kms_key_id needs storage.server_side_encryption = aws:kms."
+            )
+        section.ignore(["dir"], "pypi.storage = s3 keeps no files in a folder")
+        return settings, options
+
+    @staticmethod
+    def uploader(client: Any, settings: S3Settings, options: BotoOptions) -> Uploader:
+        """An uploader that knows what the server can do."""
+        conditional = honours_if_none_match(client, settings)
+        if not conditional:
+            LOG.warning(
+                "the S3 server ignores If-None-Match: two hosts that upload different files of one "
+                "name at the same moment may both succeed; uploads through one host are safe"
+            )
+        send_sha256 = options.config.get("request_checksum_calculation") != "when_required"
+        return Uploader(client, settings, conditional=conditional, send_sha256=send_sha256)
+
+    # -- publishing ------------------------------------------------------------------------
+
+    @contextmanager
+    def spool(self) -> Iterator[Spool]:
+        try:
+            file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below
+                dir=self._settings.spool_dir, prefix="pypicloud-lite-"
+            )
+        except OSError as exc:
+            raise StorageUnavailable(f"The spool failed: {exc.strerror}.") from exc
+        with file:
+            yield Spool(Path(file.name), file)
+
+    def key_for(self, project: ProjectName, version: str, filename: str) -> str:
+        return listing.key_for(
+            self._settings.prefix, project, filename, prepend_hash=self._settings.prepend_hash
+        )
+
+    def put(
+        self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
+    ) -> DistributionFile:
+        spool.file.flush()
+        metadata, lossless = to_object_metadata(file)
+        if replace:
+            self._delete_keys(file.key + META, file.key + CORE_METADATA)
+        try:
+            etag = self._uploader.put_file(file, spool.file, metadata, replace=replace)
+        except Taken:
+            return self._same_or_refused(file, core_metadata)
+        if core_metadata is not None and file.core_metadata_sha256 is not None:
+            self._uploader.put_small(file.key + CORE_METADATA, core_metadata)
+        if lossless:
+            return changed(file, stamp=etag)
+        return self._write_facts(file, etag)
+
+    def _write_facts(self, file: DistributionFile, etag: str) -> DistributionFile:
+        content = json.dumps(to_meta(file), ensure_ascii=False, sort_keys=True).encode()
+        facts = self._uploader.put_small(file.key + META, content, "application/json")
+        return changed(file, stamp=f"{etag}+{facts}")
+
+    def _same_or_refused(
+        self, file: DistributionFile, core_metadata: bytes | None
+    ) -> DistributionFile:
+        """The file that has the key already, if its bytes are the same.
+
+        This is also how an upload ends whose first answer got lost, and how one that was cut off
+        after the object is completed.
+        """
+        stored = self.stat(file.key)
+        if stored is None:
+            raise StorageUnavailable(f"{file.filename} vanished while it was being published")
+        there = self.describe(stored)
+        sha256 = there.sha256
+        if sha256 is None and there.size == file.size:
+            with self.open(there) as stream:
+                sha256, _md5 = hash_content(stream)
+        if sha256 != file.sha256:
+            raise FileExists(file.filename)
+        if (
+            core_metadata is not None
+            and file.core_metadata_sha256
+            and (CORE_METADATA not in stored.beside)
+        ):
+            self._uploader.put_small(file.key + CORE_METADATA, core_metadata)
+            there = changed(there, core_metadata_sha256=file.core_metadata_sha256)
+        return there
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def scan(self) -> Iterator[StoredFile]:
+        return listing.stored_files(self._objects(self._settings.prefix), self._settings.prefix)
+
+    def _objects(self, prefix: str) -> Iterator[dict[str, Any]]:
+        arguments = {"Bucket": self._settings.bucket, "Prefix": prefix}
+        while True:
+            with translated(prefix):
+                answer = self._client.list_objects_v2(**arguments)
+            yield from answer.get("Contents", ())
+            if not answer.get("IsTruncated"):
+                return
+            arguments["ContinuationToken"] = answer["NextContinuationToken"]
+
+    def stat(self, key: str) -> StoredFile | None:
+        found = listing.stored_files(self._objects(key), self._settings.prefix)
+        return next((stored for stored in found if stored.key == key), None)
+
+    def describe(self, stored: StoredFile) -> DistributionFile:
+        file = self._facts_beside(stored) or self._facts_of_object(stored)
+        if file.core_metadata_sha256 is not None and CORE_METADATA not in stored.beside:
+            return self._with_core_metadata(file)
+        return file
+
+    def _facts_beside(self, stored: StoredFile) -> DistributionFile | None:
+        if META not in stored.beside:
+            return None
+        try:
+            facts = json.loads(self._get(stored.key + META))
+        except (FileMissing, ValueError, RecursionError) as exc:
+            LOG.warning("the facts beside %s can't be read: %s", stored.key, exc)
+            return None
+        return from_meta(stored, facts) if isinstance(facts, dict) else None
+
+    def _facts_of_object(self, stored: StoredFile) -> DistributionFile:
+        with translated(stored.key):
+            head = self._client.head_object(Bucket=self._settings.bucket, Key=stored.key)
+        if head["ContentLength"] != stored.size:
+            raise FileMissing(f"{stored.key} was replaced while it was being looked at.")
+        modified = head["LastModified"].astimezone(UTC)
+        return from_object_metadata(stored, head.get("Metadata", {}), modified)
+
+    def _with_core_metadata(self, file: DistributionFile) -> DistributionFile:
+        """Bring back the core metadata that an upload which died after its object left out."""
+        try:
+            content = self.core_metadata(file)
+            self._uploader.put_small(file.key + CORE_METADATA, content)
+        except (FileMissing, StorageUnavailable) as exc:
+            LOG.warning("%s is served without core metadata: %s", file.filename, exc)
+            return changed(file, core_metadata_sha256=None)
+        return file
+
+    def open(self, file: DistributionFile) -> IO[bytes]:
+        with translated(file.key):
+            head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
+        reader = ObjectReader(
+            self._client, self._settings.bucket, file.key, head["ContentLength"], etag_of(head)
+        )
+        return io.BufferedReader(reader, 1 << 18)
+
+    def core_metadata(self, file: DistributionFile) -> bytes:
+        try:
+            return self._get(file.key + CORE_METADATA)
+        except FileMissing:
+            pass
+        folders = file.project, file.version
+        with self.open(file) as archive:
+            found = core_metadata_of(archive, parse_stored_filename(file.filename, *folders))
+        if found is None:
+            raise FileMissing(f"{file.filename} has no core metadata.")
+        return found[0]
+
+    def _get(self, key: str) -> bytes:
+        with translated(key):
+            answer = self._client.get_object(Bucket=self._settings.bucket, Key=key)
+            content: bytes = answer["Body"].read()
+        return content
+
+    def locate(self, file: DistributionFile) -> Location:
+        return self._urls.url(file.key)
+
+    def locate_core_metadata(self, file: DistributionFile) -> RemoteUrl | None:
+        return self._urls.url(file.key + CORE_METADATA)
+
+    def page_url(self, file: DistributionFile) -> str | None:
+        return None if self._settings.redirect_urls else self._urls.url(file.key).url
+
+    def page_epoch(self) -> int:
+        return 0 if self._settings.redirect_urls else self._urls.epoch()
+
+    # -- changing --------------------------------------------------------------------------
+
+    def annotate(self, file: DistributionFile) -> DistributionFile:
+        with translated(file.key):
+            head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
+        return self._write_facts(changed(file, size=head["ContentLength"]), etag_of(head))
+
+    def delete(self, file: DistributionFile) -> None:
+        # The file first: what has no file is served to nobody.
+        self._delete_keys(file.key, file.key + META, file.key + CORE_METADATA)
+
+    def _delete_keys(self, *keys: str) -> None:
+        for key in keys:
+            try:
+                with translated(key):
+                    self._client.delete_object(Bucket=self._settings.bucket, Key=key)
+            except FileMissing:
+                continue
+
+    def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
+        prefix = self._settings.prefix
+        statuses = {}
+        for listed in self._objects(f"{listing.status_prefix(prefix)}"):
+            try:
+                project = listing.project_of_status_key(prefix, listed["Key"])
+                content = json.loads(self._get(listed["Key"]))
+                if content["status"] not in STATUSES:
+                    raise ValueError(content["status"])
+                statuses[project] = ProjectStatus(content["status"], str(content.get("reason", "")))
+            except (FileMissing, InvalidName, ValueError, KeyError, TypeError) as exc:
+                LOG.warning("%s can't be read: %s", listed["Key"], exc)
+        return statuses
+
+    def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
+        key = listing.status_key(self._settings.prefix, project)
+        if status == ProjectStatus():
+            self._delete_keys(key)
+            return
+        content = {"status": status.status, "reason": status.reason}
+        self._uploader.put_small(
+            key, json.dumps(content, ensure_ascii=False).encode(), "application/json"
+        )
+
+    # -- the rest --------------------------------------------------------------------------
+
+    def check(self) -> None:
+        try:
+            self._client.list_objects_v2(
+                Bucket=self._settings.bucket, Prefix=self._settings.prefix, MaxKeys=1
+            )
+        except (ClientError, BotoCoreError) as exc:
+            raise StorageUnavailable(f"S3: {explain(exc)}") from exc
+
+    def identity(self) -> str:
+        settings = self._settings
+        return f"s3:{settings.endpoint_url or 'aws'}/{settings.bucket}/{settings.prefix}"
+
+
+def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:
+    """What makes the URLs of a bucket, by its settings."""
+    base = bucket_url(settings, options)
+    if settings.public_url:
+        return PublicUrls(base, seconds=_PUBLIC_SECONDS)
+    version = options.config.get("signature_version", "s3v4")
+    signer = PresignedUrls if version in ("s3v4", "v4") else BotocoreUrls
+    return signer(client, base, settings)

@@ -1,0 +1,132 @@
+"""From the keys in a bucket to distribution files, each with what lies beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pypicloud_lite.errors import InvalidFilename
+from pypicloud_lite.model import StoredFile
+from pypicloud_lite.names import ProjectName, extension_of, parse_stored_filename, project_name
+from pypicloud_lite.storage.s3.connect import OWN
+
+LOG = logging.getLogger(__name__)
+
+#: The facts that don't fit the object's metadata.
+META = ".meta"
+#: The core metadata (PEP 658), where clients look for it.
+CORE_METADATA = ".metadata"
+_SIDECARS = (CORE_METADATA, META)
+
+
+def key_for(prefix: str, project: ProjectName, filename: str, *, prepend_hash: bool) -> str:
+    """pypicloud's key of a file."""
+    path = f"{project}/{filename}"
+    if prepend_hash:
+        digest = hashlib.md5(filename.encode(), usedforsecurity=False).hexdigest()
+        path = f"{digest[:4]}/{path}"
+    return prefix + path
+
+
+@dataclass
+class _Found:
+    """An object of the listing that may still get sidecars."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    beside: dict[str, str] = field(default_factory=dict)
+
+    def stored(self) -> StoredFile | None:
+        """The entry, or ``None`` for what isn't a distribution file."""
+        *folders, filename = self.key.split("/")
+        folder = folders[-1] if folders else None
+        try:
+            name = parse_stored_filename(filename, folder, _version(filename, folder))
+        except InvalidFilename as exc:
+            LOG.info("%s is passed over: %s", self.key, exc)
+            return None
+        # What changes when someone else changes a fact belongs to the stamp.
+        stamp = self.etag + "".join(
+            f"+{self.beside[suffix]}" for suffix in (META,) if suffix in self.beside
+        )
+        return StoredFile(
+            key=self.key,
+            filename=name.filename,
+            project=name.project,
+            version=name.version,
+            size=self.size,
+            stamp=stamp,
+            modified=self.modified.astimezone(UTC),
+            beside=self.beside,
+        )
+
+
+def _version(filename: str, folder: str | None) -> str | None:
+    """What follows the project's name in an old file name, for versions that no longer count."""
+    extension = extension_of(filename)
+    if folder is None or extension is None or extension == ".whl":
+        return None
+    rest = filename.removesuffix(extension)[len(folder) :]
+    return rest.lstrip("-_.") or None
+
+
+def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[StoredFile]:
+    """The distribution files among listed objects, which come sorted by key.
+
+    Sidecars sort behind their file, though not always right behind it.
+    """
+    waiting: dict[str, _Found] = {}
+    seen: set[str] = set()
+    for listed in objects:
+        key = listed["Key"]
+        if key.startswith(prefix + OWN):
+            continue
+        for owner in [owner for owner in waiting if key > owner + CORE_METADATA]:
+            yield from _entry(waiting.pop(owner), seen)
+        suffix = next((suffix for suffix in _SIDECARS if key.endswith(suffix)), None)
+        if suffix is not None:
+            found = waiting.get(key.removesuffix(suffix))
+            if found is not None:
+                found.beside[suffix] = listed["ETag"].strip('"')
+        elif listed["Size"]:
+            waiting[key] = _Found(
+                key, listed["Size"], listed["ETag"].strip('"'), listed["LastModified"]
+            )
+    for found in waiting.values():
+        yield from _entry(found, seen)
+
+
+def _entry(found: _Found, seen: set[str]) -> Iterator[StoredFile]:
+    stored = found.stored()
+    if stored is None:
+        return
+    if stored.filename in seen:
+        LOG.warning("%s is there more than once; passed over", stored.key)
+        return
+    seen.add(stored.filename)
+    yield stored
+
+
+def status_prefix(prefix: str) -> str:
+    """Where the status of every project is kept that isn't simply active."""
+    return f"{prefix}{OWN}status/"
+
+
+def status_key(prefix: str, project: ProjectName) -> str:
+    """Where the status of a project is kept."""
+    return f"{status_prefix(prefix)}{project}.json"
+
+
+def project_of_status_key(prefix: str, key: str) -> ProjectName:
+    """The project whose status a key is.
+
+    Raises:
+        InvalidName: nobody's.
+    """
+    return project_name(key.removeprefix(status_prefix(prefix)).removesuffix(".json"))

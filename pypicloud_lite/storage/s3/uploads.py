@@ -1,0 +1,219 @@
+"""Writing a distribution file to S3: whole or not at all, and never over another one."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pypicloud_lite.errors import StorageUnavailable
+from pypicloud_lite.model import DistributionFile
+from pypicloud_lite.settings.storages import S3Settings
+from pypicloud_lite.storage.s3.errors import CONFLICT, TAKEN, code_of, translated
+
+LOG = logging.getLogger(__name__)
+
+#: What clients and CDNs may do with an object: its key never gets other bytes, but by overwriting.
+CACHE_CONTROL = "max-age=31536000, immutable"
+CONTENT_TYPE = "application/octet-stream"
+_PART = 8 << 20
+_PARALLEL = 3
+_MAX_PARTS = 10_000
+_RETRIES = 5
+
+
+class Taken(Exception):
+    """The key has an object already."""
+
+
+class Uploader:
+    """Puts objects with all options of the settings.
+
+    Args:
+        conditional: the server honours ``If-None-Match``. Otherwise names are claimed by a lock
+            that processes of this host share, which is a weaker promise.
+        send_sha256: send a SHA-256 checksum; else Content-MD5, which every server knows.
+    """
+
+    def __init__(
+        self, client: Any, settings: S3Settings, *, conditional: bool, send_sha256: bool
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._conditional = conditional
+        self._send_sha256 = send_sha256
+        self._lock = threading.Lock()
+
+    def put_file(
+        self, file: DistributionFile, source: IO[bytes], metadata: dict[str, str], *, replace: bool
+    ) -> str:
+        """Write the object; its ETag.
+
+        Raises:
+            Taken: the key has an object, and ``replace`` is false.
+            StorageUnavailable: nothing was written, or the same call may be made again.
+        """
+        arguments = self._arguments(metadata)
+        if replace:
+            return self._send(file, source, arguments)
+        if self._conditional:
+            return self._send(file, source, arguments, IfNoneMatch="*")
+        with self._locked(file.key):
+            if self._exists(file.key):
+                raise Taken(file.key)
+            return self._send(file, source, arguments)
+
+    def put_small(self, key: str, content: bytes, content_type: str = CONTENT_TYPE) -> str:
+        """Write or replace a sidecar object; its ETag."""
+        arguments = self._arguments({}) | {"ContentType": content_type}
+        del arguments["CacheControl"]
+        with translated(key):
+            answer = self._client.put_object(
+                Bucket=self._settings.bucket,
+                Key=key,
+                Body=content,
+                **self._checksum(hashlib.sha256(content), content),
+                **arguments,
+            )
+        return etag_of(answer)
+
+    def _arguments(self, metadata: dict[str, str]) -> dict[str, Any]:
+        settings = self._settings
+        arguments = {
+            "Metadata": metadata,
+            "ContentType": CONTENT_TYPE,
+            "CacheControl": CACHE_CONTROL,
+            "ServerSideEncryption": settings.server_side_encryption,
+            "SSEKMSKeyId": settings.sse_kms_key_id,
+            "ACL": settings.object_acl,
+            "StorageClass": settings.storage_class,
+        }
+        return {name: value for name, value in arguments.items() if value is not None}
+
+    def _checksum(self, sha256: Any, content: bytes) -> dict[str, str]:
+        if self._send_sha256:
+            return {"ChecksumSHA256": base64.b64encode(sha256.digest()).decode()}
+        md5 = hashlib.md5(content, usedforsecurity=False).digest()
+        return {"ContentMD5": base64.b64encode(md5).decode()}
+
+    def _send(
+        self,
+        file: DistributionFile,
+        source: IO[bytes],
+        arguments: dict[str, Any],
+        **condition: str,
+    ) -> str:
+        """One object, whatever its size; a conflict with a concurrent writer is tried again."""
+        for attempt in range(_RETRIES):
+            try:
+                with translated(file.key):
+                    if file.size < self._settings.multipart_threshold:
+                        return self._send_whole(file, source, arguments, condition)
+                    return self._send_parts(file, source, arguments, condition)
+            except StorageUnavailable as exc:
+                code = code_of(exc.__cause__) if exc.__cause__ else ""
+                if code in TAKEN:
+                    raise Taken(file.key) from exc
+                if code not in CONFLICT or attempt == _RETRIES - 1:
+                    raise
+                LOG.info("a concurrent upload of %s is under way; trying again", file.filename)
+                time.sleep(0.1 * 2**attempt)
+        raise AssertionError
+
+    def _send_whole(
+        self,
+        file: DistributionFile,
+        source: IO[bytes],
+        arguments: dict[str, Any],
+        condition: dict[str, str],
+    ) -> str:
+        source.seek(0)
+        if self._send_sha256:
+            digest = bytes.fromhex(file.sha256 or "")
+            checksum = {"ChecksumSHA256": base64.b64encode(digest).decode()}
+        else:
+            checksum = {"ContentMD5": base64.b64encode(bytes.fromhex(file.md5 or "")).decode()}
+        answer = self._client.put_object(
+            Bucket=self._settings.bucket,
+            Key=file.key,
+            Body=source,
+            ContentLength=file.size,
+            **checksum,
+            **condition,
+            **arguments,
+        )
+        return etag_of(answer)
+
+    def _send_parts(
+        self,
+        file: DistributionFile,
+        source: IO[bytes],
+        arguments: dict[str, Any],
+        condition: dict[str, str],
+    ) -> str:
+        target = {"Bucket": self._settings.bucket, "Key": file.key}
+        if self._send_sha256:
+            arguments = arguments | {"ChecksumAlgorithm": "SHA256"}
+        upload = {
+            **target,
+            "UploadId": self._client.create_multipart_upload(**target, **arguments)["UploadId"],
+        }
+        try:
+            parts = self._upload_parts(file, source, upload)
+            answer = self._client.complete_multipart_upload(
+                **upload, MultipartUpload={"Parts": parts}, **condition
+            )
+        except BaseException:
+            with contextlib.suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(**upload)
+            raise
+        return etag_of(answer)
+
+    def _upload_parts(
+        self, file: DistributionFile, source: IO[bytes], upload: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        size = max(_PART, -(-file.size // _MAX_PARTS))
+        descriptor = source.fileno()
+
+        def send(number: int) -> dict[str, Any]:
+            content = os.pread(descriptor, size, (number - 1) * size)
+            checksum = self._checksum(hashlib.sha256(content), content)
+            answer = self._client.upload_part(**upload, PartNumber=number, Body=content, **checksum)
+            part = {"PartNumber": number, "ETag": answer["ETag"]}
+            if "ChecksumSHA256" in checksum:
+                part["ChecksumSHA256"] = checksum["ChecksumSHA256"]
+            return part
+
+        with ThreadPoolExecutor(_PARALLEL, "upload") as pool:
+            return list(pool.map(send, range(1, -(-file.size // size) + 1)))
+
+    def _exists(self, key: str) -> bool:
+        answer = self._client.list_objects_v2(Bucket=self._settings.bucket, Prefix=key, MaxKeys=1)
+        return any(found["Key"] == key for found in answer.get("Contents", ()))
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        """Hold the lock on a key that the threads and processes of this host share."""
+        name = hashlib.sha256(f"{self._settings.bucket}/{key}".encode()).hexdigest()[:2]
+        path = Path(tempfile.gettempdir()) / f"pypicloud-lite-{os.getuid()}-{name}.lock"
+        with self._lock, path.open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def etag_of(answer: dict[str, Any]) -> str:
+    """The ETag of an answer, without its quotes."""
+    return str(answer["ETag"]).strip('"')
