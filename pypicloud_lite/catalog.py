@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import IO
 
-from pypicloud_lite.access.rules import Permission, Rules
-from pypicloud_lite.errors import FileMissing, ProjectMissing
+from pypicloud_lite.access.rules import Rules
+from pypicloud_lite.errors import FileChanged, FileMissing, ProjectMissing
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.model import DistributionFile, Project, ProjectSummary
 from pypicloud_lite.names import ProjectName
@@ -23,6 +24,8 @@ from pypicloud_lite.storage.base import Location, RemoteUrl, Storage
 
 #: From a page at ``/simple/<project>/`` to the root of this server.
 _ROOT_FROM_PAGE = "../../"
+#: How often, and for how many seconds, to wait for the index while a file is overwritten.
+_CHANGES, _MOMENT = 5, 0.05
 
 
 class Catalog:
@@ -82,11 +85,9 @@ class Catalog:
 
     def readable_summaries(self, user: str | None) -> Sequence[ProjectSummary]:
         """One line for each project that ``user`` may read, sorted by name."""
-        return [
-            summary
-            for summary in self._index.summaries()
-            if self._rules.permits(user, summary.name, Permission.READ)
-        ]
+        summaries = self._index.summaries()
+        readable = set(self._rules.readable(user, [summary.name for summary in summaries]))
+        return [summary for summary in summaries if summary.name in readable]
 
     def file(self, project: ProjectName, filename: str) -> DistributionFile:
         """A file of this very project.
@@ -95,7 +96,7 @@ class Catalog:
             FileMissing: the project has no such file, or doesn't offer it (PEP 792 quarantine).
         """
         found = self._index.file(project, filename)
-        if found is None or not self.project(project).status.offers_files:
+        if found is None or not self._index.status(project).offers_files:
             raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
         return found
 
@@ -103,9 +104,20 @@ class Catalog:
         """How a client gets the file's bytes."""
         return self._storage.locate(file)
 
-    def open(self, file: DistributionFile) -> IO[bytes]:
-        """The file's bytes, for reading them through this server."""
-        return self._storage.open(file)
+    def open(self, file: DistributionFile) -> tuple[DistributionFile, IO[bytes]]:
+        """The bytes, for sending them through this server, and the facts of just these bytes.
+
+        Raises:
+            FileMissing: it was deleted.
+            StorageUnavailable: the storage fails, or was changed behind the index.
+        """
+        for _attempt in range(_CHANGES):
+            try:
+                return file, self._storage.open(file)
+            except FileChanged:  # overwritten: the index has its new facts, or will in a moment
+                time.sleep(_MOMENT)
+                file = self.file(file.project, file.filename)
+        return file, self._storage.open(file)
 
     def core_metadata(self, file: DistributionFile) -> bytes:
         """The core metadata that is offered (PEP 658).

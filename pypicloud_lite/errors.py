@@ -142,10 +142,22 @@ class StorageUnavailable(Unavailable):
     code = "storage-unavailable"
 
 
+class FileChanged(StorageUnavailable):
+    """The bytes behind a name were replaced since the index was read."""
+
+    code = "file-changed"
+
+
 class StorageFull(Unavailable):
     """No space left where the files lie."""
 
     code = "storage-full"
+
+
+class SyncRefused(Unavailable):
+    """A listing lacks so many files that it is taken for a fault of the storage."""
+
+    code = "sync-refused"
 
 
 class IndexUnavailable(Unavailable):

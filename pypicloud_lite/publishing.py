@@ -33,6 +33,7 @@ from pypicloud_lite.errors import (
     InvalidName,
     ProjectClosed,
     ProjectMissing,
+    Unavailable,
 )
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.model import Digests, DistributionFile, ProjectStatus, utcnow
@@ -122,17 +123,23 @@ class Publishing:
             raise InvalidForm("The uploaded file is empty.")
         _check_digests(upload)
         file, core_metadata = self._examine(upload, name, user)
-        known = self._index.file(name.project, name.filename)
-        if known is not None and known.sha256 == file.sha256:
-            return Published(known, changed=False)
-        if known is None:
-            self._refuse_taken(name)
-        may_replace = self._rules.permits(user, name.project, Permission.OVERWRITE)
-        if known is not None:
-            if not may_replace:
-                raise FileExists(name.filename)
+        with self._storage.changing(name.filename):
+            return self._put(file, core_metadata, upload.spool, user)
+
+    def _put(
+        self, file: DistributionFile, core_metadata: bytes | None, spool: Spool, user: str | None
+    ) -> Published:
+        """Storage first, then index, while nobody else changes this name."""
+        known = self._index.file(file.project, file.filename)
+        if known is not None and self._is_there(known):
+            if known.sha256 is not None and known.sha256 == file.sha256:
+                return Published(known, changed=False)
             file = replace(file, key=known.key)
-        published = self._storage.put(file, upload.spool, core_metadata, replace=may_replace)
+        else:
+            known = None
+            self._refuse_other_spellings(file.filename)
+        may_replace = self._rules.permits(user, file.project, Permission.OVERWRITE)
+        published = self._storage.put(file, spool, core_metadata, replace=may_replace)
         self._index.put(published)
         LOG.info(
             "%s %s (%d bytes, sha256 %s) by %s",
@@ -143,6 +150,11 @@ class Publishing:
             user or "anonymous",
         )
         return Published(published, changed=True)
+
+    def _is_there(self, known: DistributionFile) -> bool:
+        """Whether the storage has what the index says."""
+        stored = self._storage.stat(known.key)
+        return stored is not None and (stored.size, stored.stamp) == (known.size, known.stamp)
 
     def _examine(
         self, upload: Upload, name: FileName, user: str | None
@@ -177,15 +189,11 @@ class Publishing:
         )
         return file, content
 
-    def _refuse_taken(self, name: FileName) -> None:
-        """Refuse a name that another spelling of has been published.
-
-        ``Foo-1.0.tar.gz`` and ``foo-1.0.tar.gz`` are one file on some disks.
-        """
-        project = self._index.project(name.project)
-        for file in project.files if project else ():
-            if file.filename.lower() == name.filename.lower():
-                raise FileExists(file.filename)
+    def _refuse_other_spellings(self, filename: str) -> None:
+        """Refuse a name that is taken in another case: on some disks it is the same file."""
+        for spelling in self._index.spellings(filename):
+            if spelling != filename:
+                raise FileExists(spelling)
 
     def delete(self, project: ProjectName, filename: str, user: str | None) -> DistributionFile:
         """Delete a file.
@@ -196,11 +204,17 @@ class Publishing:
         """
         self._require(user, project, Permission.WRITE)
         self._require(user, project, Permission.DELETE)
-        file = self._index.file(project, filename)
-        if file is None:
-            raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
-        self._storage.delete(file)
-        self._index.remove(file.filename)
+        with self._storage.changing(filename):
+            file = self._index.file(project, filename)
+            if file is None:
+                raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
+            self._index.remove(file.filename)  # first: no page ever lists what isn't there
+            try:
+                self._storage.delete(file)
+            except Unavailable:
+                self._index.put(file)
+                raise
+            self._index.remove(file.filename)  # a synchronization may have seen it in between
         LOG.info("deleted %s by %s", file.filename, user or "anonymous")
         return file
 
@@ -230,18 +244,27 @@ class Publishing:
         if not chosen:
             wanted = filename or f"release {version}"
             raise FileMissing(f"No {wanted[:200]!r} in the project {project!r}.")
-        changed = []
-        for file in chosen:
-            annotated = self._storage.annotate(replace(file, yanked=reason))
+        return [self._annotate(file, reason, user) for file in chosen]
+
+    def _annotate(
+        self, file: DistributionFile, reason: str | None, user: str | None
+    ) -> DistributionFile:
+        with self._storage.changing(file.filename):
+            stored = self._storage.stat(file.key)
+            if stored is None:
+                self._index.remove(file.filename)
+                raise FileMissing(f"No file {file.filename!r} in the project {file.project!r}.")
+            # Its facts may be newer in the storage than in the index.
+            current = self._storage.describe(stored)
+            annotated = self._storage.annotate(replace(current, yanked=reason))
             self._index.put(annotated)
-            changed.append(annotated)
-            LOG.info(
-                "%s %s by %s",
-                "un-yanked" if reason is None else "yanked",
-                file.filename,
-                user or "anonymous",
-            )
-        return changed
+        LOG.info(
+            "%s %s by %s",
+            "un-yanked" if reason is None else "yanked",
+            file.filename,
+            user or "anonymous",
+        )
+        return annotated
 
     def set_status(self, project: ProjectName, status: ProjectStatus, user: str | None) -> None:
         """Set the status marker of a project (PEP 792).
@@ -262,11 +285,9 @@ class Publishing:
             raise Denied(f"You have no right to {permission.value} the project {project!r}.")
 
     def _require_open(self, project: ProjectName) -> None:
-        found = self._index.project(project)
-        if found is not None and not found.status.accepts_uploads:
-            raise ProjectClosed(
-                f"The project {project!r} is {found.status.status} and takes no uploads."
-            )
+        status = self._index.status(project)
+        if not status.accepts_uploads:
+            raise ProjectClosed(f"The project {project!r} is {status.status} and takes no uploads.")
 
 
 def _check_digests(upload: Upload) -> None:

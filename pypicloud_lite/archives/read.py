@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from packaging.utils import canonicalize_name
+
 from pypicloud_lite.archives.metadata import MAX_METADATA
 from pypicloud_lite.errors import InvalidArchive
-from pypicloud_lite.names import FileName, project_name
+from pypicloud_lite.names import FileName
 
 _DIST_INFO = re.compile(r"\A(?P<name>[^/]+?)-[^/-]+\.dist-info/METADATA\Z")
 _SDIST_INFO = re.compile(r"\A(?:\./)?[^/]+/PKG-INFO\Z")
@@ -90,7 +92,7 @@ def _is_pkg_info(member: str) -> bool:
 def _wheel_metadata(file: IO[bytes], name: FileName) -> bytes:
     def belongs(member: str) -> bool:
         match = _DIST_INFO.match(member)
-        return match is not None and project_name(match["name"]) == name.project
+        return match is not None and canonicalize_name(match["name"]) == str(name.project)
 
     return _zip_member(file, belongs)
 

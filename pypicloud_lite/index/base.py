@@ -33,6 +33,14 @@ class Index(ABC):
         """One file of one project."""
 
     @abstractmethod
+    def status(self, project: ProjectName) -> ProjectStatus:
+        """The status of a project; that of an unknown one is active."""
+
+    @abstractmethod
+    def spellings(self, filename: str) -> list[str]:
+        """The names of files that differ from ``filename`` in case only, itself included."""
+
+    @abstractmethod
     def project_names(self) -> list[ProjectName]:
         """Every project that has files, sorted."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
+
+LOG = logging.getLogger(__name__)
 
 #: How long a writer waits for another one, in milliseconds.
 BUSY_TIMEOUT = 5000
@@ -38,7 +43,7 @@ def make_engine(url: str, *, pool_size: int = 16, poolclass: str | None = None) 
                 raise SettingsError(
                     ["db.url: the index is shared by threads and processes; name a file."]
                 )
-            Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            _prepare_file(Path(parsed.database).absolute())
             options["pool_pre_ping"] = False
         elif parsed.get_backend_name() != "postgresql":
             raise SettingsError(
@@ -53,6 +58,34 @@ def make_engine(url: str, *, pool_size: int = 16, poolclass: str | None = None) 
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     return engine
+
+
+def _prepare_file(path: Path) -> None:
+    """Make the folder of a database; move a file aside that is no sound database.
+
+    Nothing is lost with it: the index is derived.
+
+    Raises:
+        OSError: the file can't be made or moved.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory")
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT / 1000)) as database:
+            sound = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.OperationalError:  # locked, read-only: not for us to judge
+        return
+    except sqlite3.DatabaseError:
+        sound = False
+    if not sound:
+        aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
+        LOG.error("the index database %s is corrupt; moved to %s and built again", path, aside.name)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.rename(aside)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -47,6 +47,8 @@ files = Table(
     "lite_files",
     metadata,
     Column("filename", String(255), primary_key=True),
+    #: The name in lower case: spellings that some disks can't tell apart are one name.
+    Column("folded", String(255), nullable=False, index=True),
     Column("project", String(200), ForeignKey("lite_projects.name"), nullable=False, index=True),
     Column("version", String(200), nullable=False),
     Column("key", Text, nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -48,17 +49,22 @@ class SqlIndex(Index):
     def _prepare(self) -> None:
         """Make the tables, or replace those of another version of the schema."""
         with writing(self._engine) as connection:
-            there = inspect(connection).get_table_names()
-            if state.name in there:
+            there = set(inspect(connection).get_table_names()) & set(metadata.tables)
+            if there == set(metadata.tables):
                 version = connection.scalar(select(state.c.schema_version))
                 if version == SCHEMA_VERSION:
                     return
-                LOG.warning("the index has schema %s; it is built again", version)
+            if there:
+                LOG.warning("the index has another schema or lost tables; it is built again")
                 metadata.drop_all(connection)
             metadata.create_all(connection)
             connection.execute(
                 insert(state).values(
-                    id=_STATE_ROW, schema_version=SCHEMA_VERSION, serial=0, storage=""
+                    id=_STATE_ROW,
+                    schema_version=SCHEMA_VERSION,
+                    # Of an index made anew, no page of the old one may be taken for current.
+                    serial=time.time_ns() // 1_000_000,
+                    storage="",
                 )
             )
 
@@ -90,6 +96,18 @@ class SqlIndex(Index):
         with reading(self._engine) as connection:
             row = connection.execute(statement).one_or_none()
         return None if row is None else _file(row)
+
+    def status(self, project: ProjectName) -> ProjectStatus:
+        with reading(self._engine) as connection:
+            found = connection.execute(
+                select(projects).where(projects.c.name == project)
+            ).one_or_none()
+        return ProjectStatus() if found is None else _status(found)
+
+    def spellings(self, filename: str) -> list[str]:
+        statement = select(files.c.filename).where(files.c.folded == filename.lower())
+        with reading(self._engine) as connection:
+            return list(connection.scalars(statement))
 
     def project_names(self) -> list[ProjectName]:
         statement = select(files.c.project).distinct().order_by(files.c.project)
@@ -258,12 +276,14 @@ def _status(row: Row[Any]) -> ProjectStatus:
 
 
 def _row(file: DistributionFile) -> dict[str, Any]:
-    row = {column.name: getattr(file, column.name) for column in files.c}
+    row = {column.name: getattr(file, column.name) for column in files.c if column.name != "folded"}
+    row["folded"] = file.filename.lower()
     row["upload_time"] = iso_utc(file.upload_time)
     return row
 
 
 def _file(row: Row[Any]) -> DistributionFile:
     values = row._asdict()
+    del values["folded"]
     values["upload_time"] = parse_iso_utc(values["upload_time"])
     return DistributionFile(**values)

@@ -17,6 +17,7 @@ from typing import IO, Self
 from pypicloud_lite.model import DistributionFile, ProjectStatus, StoredFile
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.settings.options import Section
+from pypicloud_lite.storage.oserrors import os_translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,20 @@ class Spool:
     #: Open for writing and reading.
     file: IO[bytes]
 
+    def write(self, chunk: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            StorageFull, StorageUnavailable: the disk doesn't take them.
+        """
+        with os_translated("spool", may_be_missing=False):
+            self.file.write(chunk)
+
+    def flush(self) -> None:
+        """Bring all bytes to the file; raises as :meth:`write` does."""
+        with os_translated("spool", may_be_missing=False):
+            self.file.flush()
+
 
 class Storage(ABC):
     """Where the distribution files lie, with their facts beside them.
@@ -67,6 +82,13 @@ class Storage(ABC):
     @abstractmethod
     def spool(self) -> AbstractContextManager[Spool]:
         """A temporary file for one upload; it is gone when the context ends."""
+
+    @abstractmethod
+    def changing(self, filename: str) -> AbstractContextManager[None]:
+        """Hold this while a file of this name is changed, in the storage and in the index.
+
+        Nobody else on this host changes it meanwhile. Reentrant in a thread.
+        """
 
     @abstractmethod
     def key_for(self, project: ProjectName, version: str, filename: str) -> str:
@@ -126,6 +148,7 @@ class Storage(ABC):
 
         Raises:
             FileMissing: the file isn't there.
+            FileChanged: the bytes aren't those that ``file`` describes any more.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -21,10 +22,15 @@ LOG = logging.getLogger(__name__)
 
 _OURS = "pypicloud_lite"
 _CHUNK = 1 << 20
+_DIGITS = re.compile(r"\A[0-9a-f]+\Z")
 
 
-def to_meta(file: DistributionFile) -> dict[str, Any]:
-    """The content of the file's ``.meta``."""
+def to_meta(file: DistributionFile, *, written: float | None = None) -> dict[str, Any]:
+    """The content of the file's ``.meta``.
+
+    Args:
+        written: when the file was, seconds since the epoch; see :func:`was_written_at`.
+    """
     known = {
         "summary": file.summary,
         "requires_python": file.requires_python,
@@ -34,6 +40,7 @@ def to_meta(file: DistributionFile) -> dict[str, Any]:
     }
     ours = {
         "size": file.size,
+        "written": None if written is None else int(written),
         "upload_time": iso_utc(file.upload_time),
         "blake2b_256": file.blake2b_256,
         "core_metadata_sha256": file.core_metadata_sha256,
@@ -58,19 +65,28 @@ def from_meta(stored: StoredFile, meta: Mapping[str, Any]) -> DistributionFile |
             key=stored.key,
             size=stored.size,
             stamp=stored.stamp,
-            sha256=_hex(meta["hash_sha256"], 64),
-            md5=_text(meta.get("hash_md5")),
-            blake2b_256=_text(ours.get("blake2b_256")),
+            sha256=_hex(meta.get("hash_sha256"), 64),
+            md5=_hex(meta.get("hash_md5"), 32),
+            blake2b_256=_hex(ours.get("blake2b_256"), 64),
             requires_python=_text(meta.get("requires_python")),
             summary=_text(meta.get("summary")),
-            core_metadata_sha256=_text(ours.get("core_metadata_sha256")),
+            core_metadata_sha256=_hex(ours.get("core_metadata_sha256"), 64),
             uploader=_text(meta.get("uploader")),
             upload_time=parse_iso_utc(ours["upload_time"]),
             yanked=_text(ours.get("yanked")),
             provenance=_text(ours.get("provenance")),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def was_written_at(meta: Mapping[str, Any], when: float) -> bool:
+    """Whether the facts were written for the file that was modified at ``when``.
+
+    Otherwise it was copied without its time, or replaced: only its digest can tell.
+    """
+    ours = meta.get(_OURS)
+    return isinstance(ours, dict) and ours.get("written") == int(when)
 
 
 def from_content(
@@ -88,10 +104,7 @@ def from_content(
         meta = {}
     core = core_metadata_of(file, name)
     content, parsed = core if core is not None else (None, None)
-    try:
-        sha256, md5 = _hex(meta["hash_sha256"], 64), _text(meta.get("hash_md5"))
-    except (KeyError, TypeError, ValueError):
-        sha256, md5 = hash_content(file)
+    sha256, md5 = _digests(meta) or hash_content(file)
     return DistributionFile(
         project=stored.project,
         version=stored.version,
@@ -101,12 +114,12 @@ def from_content(
         stamp=stored.stamp,
         sha256=sha256,
         md5=md5,
-        requires_python=parsed.requires_python if parsed else _text(meta.get("requires_python")),
-        summary=parsed.summary if parsed else _text(meta.get("summary")),
+        requires_python=parsed.requires_python if parsed else _word(meta.get("requires_python")),
+        summary=parsed.summary if parsed else _word(meta.get("summary")),
         core_metadata_sha256=(
             hashlib.sha256(content).hexdigest() if content is not None and name.is_wheel else None
         ),
-        uploader=_text(meta.get("uploader")),
+        uploader=_word(meta.get("uploader")),
         upload_time=stored.modified,
     )
 
@@ -131,17 +144,30 @@ def hash_content(file: IO[bytes]) -> tuple[str, str]:
     return sha256.hexdigest(), md5.hexdigest()
 
 
-def _text(value: Any) -> str | None:
-    if value is None:
+def _digests(meta: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """The digests that pypicloud recorded, if it did."""
+    try:
+        sha256, md5 = _hex(meta.get("hash_sha256"), 64), _hex(meta.get("hash_md5"), 32)
+    except (TypeError, ValueError):
         return None
-    if not isinstance(value, str):
+    return None if sha256 is None else (sha256, md5)
+
+
+def _word(value: Any) -> str | None:
+    """A text that someone else wrote, or nothing."""
+    return value if isinstance(value, str) and value else None
+
+
+def _text(value: Any) -> str | None:
+    """A text that we wrote; anything else raises ``TypeError``."""
+    if value is not None and not isinstance(value, str):
         raise TypeError(value)
     return value
 
 
-def _hex(value: Any, length: int) -> str:
+def _hex(value: Any, length: int) -> str | None:
+    """A digest in hex; anything else raises ``ValueError`` or ``TypeError``."""
     text = _text(value)
-    if text is None or len(text) != length:
+    if text is not None and (len(text) != length or not _DIGITS.match(text.lower())):
         raise ValueError(value)
-    int(text, 16)
-    return text.lower()
+    return text and text.lower()

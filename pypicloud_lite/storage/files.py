@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -23,15 +23,14 @@ import shutil
 import stat as stat_module
 import time
 import uuid
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
 from pypicloud_lite.errors import (
+    FileChanged,
     FileExists,
     FileMissing,
     InvalidFilename,
@@ -50,7 +49,10 @@ from pypicloud_lite.storage.facts import (
     from_meta,
     hash_content,
     to_meta,
+    was_written_at,
 )
+from pypicloud_lite.storage.locks import NameLocks
+from pypicloud_lite.storage.oserrors import os_translated
 
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +62,6 @@ STATUS_FILE = ".status.meta"
 _OWN_FOLDER = ".pypicloud-lite"
 #: Temporary files older than this are of a process that died, in seconds.
 STALE_AFTER = 24 * 3600
-_LOCKS = 64
 _SIDECAR = re.compile(r"\.(?:meta|metadata|asc|sha256|md5)\Z")
 
 
@@ -74,10 +75,11 @@ class FileStorage(Storage):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._spools = root / _OWN_FOLDER / "spool"
-        self._locks = root / _OWN_FOLDER / "lock"
+        locks = root / _OWN_FOLDER / "lock"
+        self._names = NameLocks(locks, META)
         self._have_links = True
-        with _translated("storage.dir"):
-            for folder in (root, self._spools, self._locks):
+        with os_translated("storage.dir", may_be_missing=False):
+            for folder in (root, self._spools, locks):
                 folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
 
@@ -88,15 +90,22 @@ class FileStorage(Storage):
         section.finish()
         try:
             return cls(settings.dir)
-        except (StorageUnavailable, StorageFull, FileMissing) as exc:
+        except (StorageUnavailable, StorageFull) as exc:
             raise SettingsError([f"storage.dir = {settings.dir} can't be used: {exc}"]) from exc
 
     # -- publishing ------------------------------------------------------------------------
 
     @contextmanager
+    def changing(self, filename: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            with os_translated("lock", may_be_missing=False):
+                stack.enter_context(self._names.hold(filename))
+            yield
+
+    @contextmanager
     def spool(self) -> Iterator[Spool]:
         path = self._spools / f"{uuid.uuid4().hex}{META}"
-        with _translated("spool"):
+        with os_translated("spool", may_be_missing=False):
             file = path.open("x+b")
         try:
             with file:
@@ -111,16 +120,13 @@ class FileStorage(Storage):
         self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
     ) -> DistributionFile:
         final = self._path(file.key)
-        with _translated(file.key):
-            spool.file.flush()
-            os.fchmod(spool.file.fileno(), 0o644)
-            os.fsync(spool.file.fileno())
-            with self._locked(file.filename):
-                if not self._publish(spool.path, final, file, replace=replace):
-                    return self._existing(file)
-                published = self._with_stat(file, final.stat())
-                self._write_facts(published, core_metadata)
-        return published
+        with os_translated(file.key, may_be_missing=False), self.changing(file.filename):
+            _sync_file(spool.file)
+            if not self._publish(spool.path, final, file, replace=replace):
+                _sync_folder(final.parent)  # who published may not have come so far
+                return self._existing(file)
+            self._write_facts(file, final, core_metadata)
+            return self._existing(file)
 
     def _publish(self, source: Path, final: Path, file: DistributionFile, *, replace: bool) -> bool:
         """Give the spooled file its name. False: the same bytes have it already."""
@@ -136,6 +142,8 @@ class FileStorage(Storage):
             except FileNotFoundError:
                 continue
             return True
+        else:
+            raise StorageUnavailable(f"{file.filename} could not be published; try again.")
         with final.open("rb") as other:
             sha256, _md5 = hash_content(other)
         if sha256 != file.sha256:
@@ -147,35 +155,51 @@ class FileStorage(Storage):
         """Put other bytes behind a name. The old facts go first: should we die half-way, facts
         are read from the content, and are never those of other bytes.
         """
-        self._beside(final, META).unlink(missing_ok=True)
-        self._beside(final, CORE_METADATA).unlink(missing_ok=True)
-        _sync_folder(final.parent)
+        self._drop_facts(final)
         os.replace(source, final)
 
+    def _drop_facts(self, final: Path) -> None:
+        for suffix in (META, CORE_METADATA):
+            self._beside(final, suffix).unlink(missing_ok=True)
+        _sync_folder(final.parent)
+
     def _claim(self, source: Path, final: Path) -> None:
-        """Name the file unless the name is taken; atomic also between hosts."""
-        if self._have_links:
-            try:
-                os.link(source, final)
-            except FileExistsError:
-                if source.stat().st_nlink < 2:  # else NFS answered twice: it was ours
-                    raise
-            except OSError as exc:
-                if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
-                    raise
-                LOG.warning("%s has no hard links; uploads are exclusive by lock only", self._root)
-                self._have_links = False
-            else:
-                return
+        """Name the file unless the name is taken; atomic also between hosts.
+
+        Raises:
+            FileExistsError: it is taken.
+        """
+        if final.exists():
+            raise FileExistsError(final)
+        if self._beside(final, META).exists():
+            self._drop_facts(final)  # left by a deletion that died
+        if self._have_links and self._link(source, final):
+            return
         if final.exists():
             raise FileExistsError(final)
         os.replace(source, final)  # the lock on the name is held
 
-    def _write_facts(self, file: DistributionFile, core_metadata: bytes | None) -> None:
-        final = self._path(file.key)
+    def _link(self, source: Path, final: Path) -> bool:
+        """Whether the file has its name now; False where the disk has no hard links."""
+        try:
+            os.link(source, final)
+        except FileExistsError:
+            if source.stat().st_nlink < 2:  # else NFS answered twice, and it was ours
+                raise
+        except OSError as exc:
+            if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+                raise
+            LOG.warning("%s has no hard links; uploads are exclusive by lock only", self._root)
+            self._have_links = False
+        return self._have_links
+
+    def _write_facts(
+        self, file: DistributionFile, final: Path, core_metadata: bytes | None = None
+    ) -> None:
         if core_metadata is not None:
             self._write(self._beside(final, CORE_METADATA), core_metadata)
-        content = json.dumps(to_meta(file), ensure_ascii=False, sort_keys=True)
+        meta = to_meta(file, written=final.stat().st_mtime)
+        content = json.dumps(meta, ensure_ascii=False, sort_keys=True)
         self._write(self._beside(final, META), content.encode())
         _sync_folder(final.parent)
 
@@ -183,15 +207,11 @@ class FileStorage(Storage):
         """Replace a small file atomically; the caller syncs its folder."""
         with self.spool() as spool:
             spool.file.write(content)
-            spool.file.flush()
-            os.fchmod(spool.file.fileno(), 0o644)
-            os.fsync(spool.file.fileno())
+            _sync_file(spool.file)
             os.replace(spool.path, target)
 
     @staticmethod
     def _make_folders(folder: Path) -> None:
-        if folder.is_dir():
-            return
         folder.mkdir(parents=True, exist_ok=True)
         _sync_folder(folder.parent)
         _sync_folder(folder.parent.parent)
@@ -200,9 +220,11 @@ class FileStorage(Storage):
 
     def scan(self) -> Iterator[StoredFile]:
         seen: set[str] = set()
-        with _translated("scan"):
-            for path, entry in _walk(self._root):
-                stored = self._stored(path, entry)
+        with os_translated("storage.dir", may_be_missing=False):
+            if not self._spools.is_dir():
+                raise StorageUnavailable(f"{self._root} is not the folder that it was at start")
+            for path, found, facts in _walk(self._root):
+                stored = self._stored(path, found, facts)
                 if stored is None:
                     continue
                 if stored.filename in seen:
@@ -213,14 +235,16 @@ class FileStorage(Storage):
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(key)
-        with _translated(key):
-            try:
+        try:
+            with os_translated(key):
                 found = path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-        return self._stored(path, found)
+        except FileMissing:
+            return None
+        return self._stored(path, found, _stat_or_none(self._beside(path, META)))
 
-    def _stored(self, path: Path, found: os.stat_result) -> StoredFile | None:
+    def _stored(
+        self, path: Path, found: os.stat_result, facts: os.stat_result | None
+    ) -> StoredFile | None:
         if path.name.startswith(".") or _SIDECAR.search(path.name):
             return None
         relative = path.relative_to(self._root)
@@ -238,7 +262,8 @@ class FileStorage(Storage):
             project=name.project,
             version=name.version,
             size=found.st_size,
-            stamp=str(found.st_mtime_ns),
+            # What changes when someone else changes a fact belongs to the stamp.
+            stamp=f"{found.st_mtime_ns}+{facts.st_mtime_ns}" if facts else str(found.st_mtime_ns),
             modified=datetime.fromtimestamp(found.st_mtime, UTC),
         )
 
@@ -253,10 +278,14 @@ class FileStorage(Storage):
         path = self._path(stored.key)
         meta = self._read_meta(path)
         known = from_meta(stored, meta)
-        if known is not None:
-            return known
-        with _translated(stored.key), path.open("rb") as file:
-            return from_content(stored, self._name_of(Path(stored.key)), file, meta)
+        with os_translated(stored.key):
+            path.stat()
+            if known is not None and was_written_at(meta, stored.modified.timestamp()):
+                return known
+            with path.open("rb") as file:
+                if known is not None and hash_content(file)[0] == known.sha256:
+                    return known
+                return from_content(stored, self._name_of(Path(stored.key)), file, meta)
 
     def _read_meta(self, path: Path) -> dict[str, Any]:
         try:
@@ -275,16 +304,24 @@ class FileStorage(Storage):
         return self.describe(stored)
 
     def open(self, file: DistributionFile) -> IO[bytes]:
-        with _translated(file.key):
-            return self._path(file.key).open("rb")
+        with os_translated(file.key, may_be_missing=self._spools.is_dir()):
+            stream = self._path(file.key).open("rb")
+            found = os.fstat(stream.fileno())
+        if found.st_size != file.size or str(found.st_mtime_ns) != file.stamp.partition("+")[0]:
+            stream.close()
+            raise FileChanged(f"{file.filename} was changed behind the index.")
+        return stream
 
     def core_metadata(self, file: DistributionFile) -> bytes:
         path = self._path(file.key)
-        with _translated(file.key):
-            try:
-                return self._beside(path, CORE_METADATA).read_bytes()
-            except FileNotFoundError:
-                pass
+        with os_translated(file.key, may_be_missing=self._spools.is_dir()):
+            beside = self._beside(path, CORE_METADATA)
+            content = beside.read_bytes() if beside.exists() else None
+            wanted = file.core_metadata_sha256
+            if content is not None and (
+                wanted is None or hashlib.sha256(content).hexdigest() == wanted
+            ):
+                return content
             with path.open("rb") as archive:
                 found = core_metadata_of(archive, self._name_of(Path(file.key)))
         if found is None:
@@ -298,18 +335,15 @@ class FileStorage(Storage):
 
     def annotate(self, file: DistributionFile) -> DistributionFile:
         path = self._path(file.key)
-        with _translated(file.key), self._locked(file.filename):
-            current = self._with_stat(file, path.stat())
-            self._write(
-                self._beside(path, META),
-                json.dumps(to_meta(current), ensure_ascii=False, sort_keys=True).encode(),
-            )
-            _sync_folder(path.parent)
-        return current
+        with os_translated(file.key), self.changing(file.filename):
+            if path.stat().st_size != file.size:
+                raise FileChanged(f"{file.filename} was changed behind the index.")
+            self._write_facts(file, path)
+            return self._existing(file)
 
     def delete(self, file: DistributionFile) -> None:
         path = self._path(file.key)
-        with _translated(file.key), self._locked(file.filename):
+        with os_translated(file.key), self.changing(file.filename):
             for victim in (path, self._beside(path, META), self._beside(path, CORE_METADATA)):
                 victim.unlink(missing_ok=True)
             if not path.parent.is_dir():
@@ -325,7 +359,7 @@ class FileStorage(Storage):
 
     def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
         statuses = {}
-        with _translated("status"):
+        with os_translated("status"):
             for path in self._root.glob(f"*/{STATUS_FILE}"):
                 try:
                     content = json.loads(path.read_bytes())
@@ -339,9 +373,11 @@ class FileStorage(Storage):
 
     def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
         folder = self._path(project)
-        with _translated(project), self._locked(project):
+        with os_translated(project), self.changing(project):
             if status == ProjectStatus():
                 (folder / STATUS_FILE).unlink(missing_ok=True)
+                if folder.is_dir():
+                    _sync_folder(folder)
                 return
             self._make_folders(folder)
             content = {"status": status.status, "reason": status.reason}
@@ -351,7 +387,7 @@ class FileStorage(Storage):
     # -- the rest --------------------------------------------------------------------------
 
     def check(self) -> None:
-        with _translated("check"):
+        with os_translated("check"):
             if not self._spools.is_dir():
                 raise StorageUnavailable(f"{self._root} is not the folder that it was at start")
             if shutil.disk_usage(self._root).free < 1 << 20:
@@ -375,18 +411,6 @@ class FileStorage(Storage):
     def _beside(path: Path, suffix: str) -> Path:
         return path.with_name(path.name + suffix)
 
-    @staticmethod
-    def _with_stat(file: DistributionFile, found: os.stat_result) -> DistributionFile:
-        return replace(file, size=found.st_size, stamp=str(found.st_mtime_ns))
-
-    @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Hold the lock that changes of the file ``name`` share, also between processes."""
-        slot = zlib.crc32(name.encode()) % _LOCKS
-        with (self._locks / f"{slot:02d}{META}").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
-            yield
-
     def _sweep(self) -> None:
         """Remove what uploads that died left behind."""
         limit = time.time() - STALE_AFTER
@@ -397,23 +421,48 @@ class FileStorage(Storage):
                     LOG.info("removed the leftover of an interrupted upload: %s", path.name)
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file below ``folder`` outside of dot-folders, in a stable order."""
+def _walk(
+    folder: Path, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[Path, os.stat_result, os.stat_result | None]]:
+    """Every file below ``folder`` outside of dot-folders, in a stable order, each with the state
+    of the facts beside it.
+    """
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except (PermissionError, FileNotFoundError) as exc:
+        here = folder.stat()
+        entries = {entry.name: entry for entry in os.scandir(folder)}
+    except OSError as exc:
         LOG.warning("%s is passed over: %s", folder, exc)
         return
-    for entry in entries:
-        if entry.name.startswith("."):
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:
+        LOG.warning("%s leads back to a folder above it; passed over", folder)
+        return
+    for name in sorted(entries):
+        entry = entries[name]
+        if name.startswith(".") or _SIDECAR.search(name):
             continue
         try:
             if entry.is_dir():
-                yield from _walk(Path(entry.path))
+                yield from _walk(Path(entry.path), above | {identity})
             else:
-                yield Path(entry.path), entry.stat()
-        except FileNotFoundError:
-            continue  # it went while we were listing
+                facts = entries.get(name + META)
+                yield Path(entry.path), entry.stat(), None if facts is None else facts.stat()
+        except OSError as exc:  # it went while we were listing, or can't be looked at
+            LOG.warning("%s is passed over: %s", entry.path, exc)
+
+
+def _stat_or_none(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _sync_file(file: IO[bytes]) -> None:
+    """Make the bytes of a temporary file survive a power loss, and readable for all."""
+    file.flush()
+    os.fchmod(file.fileno(), 0o644)
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -423,17 +472,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the operating system's errors into ours, once, at the edge."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        raise FileMissing(f"No file {what!r} in the storage.") from exc
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"The storage is full ({reason}).") from exc
-        raise StorageUnavailable(f"The storage failed: {reason}.") from exc

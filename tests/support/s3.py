@@ -93,7 +93,8 @@ def seaweedfs() -> Iterator[S3Server]:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             _tool("weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            "-admin.ui=false", "-webdav=false", f"-admin.port={free_port()}",
+            "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            f"-admin.port={free_port()}",
             f"-admin.port.grpc={free_port()}",
             *(f"-{name}.port={port}" for name, port in ports.items()),
             *(f"-{name}={port}" for name, port in grpc.items()),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from datetime import UTC
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import IO, Any, Self
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pypicloud_lite.errors import (
+    FileChanged,
     FileExists,
     FileMissing,
     InvalidName,
@@ -27,6 +30,8 @@ from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import S3Settings
 from pypicloud_lite.storage.base import Location, RemoteUrl, Spool, Storage
 from pypicloud_lite.storage.facts import core_metadata_of, from_meta, hash_content, to_meta
+from pypicloud_lite.storage.locks import NameLocks
+from pypicloud_lite.storage.oserrors import os_translated
 from pypicloud_lite.storage.s3 import listing
 from pypicloud_lite.storage.s3.connect import (
     bucket_url,
@@ -62,6 +67,7 @@ class S3Storage(Storage):
         self._settings = settings
         self._urls = urls
         self._uploader = uploader
+        self._names = NameLocks(_lock_folder(self.identity()))
 
     @classmethod
     def from_settings(cls, section: Section) -> Self:
@@ -106,14 +112,19 @@ class S3Storage(Storage):
 
     @contextmanager
     def spool(self) -> Iterator[Spool]:
-        try:
+        with os_translated("storage.spool_dir", may_be_missing=False):
             file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below
                 dir=self._settings.spool_dir, prefix="pypicloud-lite-"
             )
-        except OSError as exc:
-            raise StorageUnavailable(f"The spool failed: {exc.strerror}.") from exc
         with file:
             yield Spool(Path(file.name), file)
+
+    @contextmanager
+    def changing(self, filename: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            with os_translated("lock", may_be_missing=False):
+                stack.enter_context(self._names.hold(filename))
+            yield
 
     def key_for(self, project: ProjectName, version: str, filename: str) -> str:
         return listing.key_for(
@@ -123,7 +134,13 @@ class S3Storage(Storage):
     def put(
         self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
     ) -> DistributionFile:
-        spool.file.flush()
+        spool.flush()
+        with self.changing(file.filename):
+            return self._put(file, spool, core_metadata, replace=replace)
+
+    def _put(
+        self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
+    ) -> DistributionFile:
         metadata, lossless = to_object_metadata(file)
         if replace:
             self._delete_keys(file.key + META, file.key + CORE_METADATA)
@@ -225,6 +242,8 @@ class S3Storage(Storage):
     def open(self, file: DistributionFile) -> IO[bytes]:
         with translated(file.key):
             head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
+        if etag_of(head) != file.stamp.partition("+")[0]:
+            raise FileChanged(f"{file.filename} was changed behind the index.")
         reader = ObjectReader(
             self._client, self._settings.bucket, file.key, head["ContentLength"], etag_of(head)
         )
@@ -263,13 +282,17 @@ class S3Storage(Storage):
     # -- changing --------------------------------------------------------------------------
 
     def annotate(self, file: DistributionFile) -> DistributionFile:
-        with translated(file.key):
-            head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
-        return self._write_facts(changed(file, size=head["ContentLength"]), etag_of(head))
+        with self.changing(file.filename):
+            with translated(file.key):
+                head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
+            if head["ContentLength"] != file.size:
+                raise FileChanged(f"{file.filename} was changed behind the index.")
+            return self._write_facts(file, etag_of(head))
 
     def delete(self, file: DistributionFile) -> None:
         # The file first: what has no file is served to nobody.
-        self._delete_keys(file.key, file.key + META, file.key + CORE_METADATA)
+        with self.changing(file.filename):
+            self._delete_keys(file.key, file.key + META, file.key + CORE_METADATA)
 
     def _delete_keys(self, *keys: str) -> None:
         for key in keys:
@@ -316,6 +339,14 @@ class S3Storage(Storage):
     def identity(self) -> str:
         settings = self._settings
         return f"s3:{settings.endpoint_url or 'aws'}/{settings.bucket}/{settings.prefix}"
+
+
+def _lock_folder(identity: str) -> Path:
+    """A folder for locks that all processes of this user share which serve the same bucket."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"pypicloud-lite-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -43,8 +37,8 @@ class Uploader:
     """Puts objects with all options of the settings.
 
     Args:
-        conditional: the server honours ``If-None-Match``. Otherwise names are claimed by a lock
-            that processes of this host share, which is a weaker promise.
+        conditional: the server honours ``If-None-Match``. Otherwise a name is looked up first,
+            under the lock that the callers on one host share, which is a weaker promise.
         send_sha256: send a SHA-256 checksum; else Content-MD5, which every server knows.
     """
 
@@ -55,7 +49,6 @@ class Uploader:
         self._settings = settings
         self._conditional = conditional
         self._send_sha256 = send_sha256
-        self._lock = threading.Lock()
 
     def put_file(
         self, file: DistributionFile, source: IO[bytes], metadata: dict[str, str], *, replace: bool
@@ -71,10 +64,9 @@ class Uploader:
             return self._send(file, source, arguments)
         if self._conditional:
             return self._send(file, source, arguments, IfNoneMatch="*")
-        with self._locked(file.key):
-            if self._exists(file.key):
-                raise Taken(file.key)
-            return self._send(file, source, arguments)
+        if self._exists(file.key):  # the caller holds the name's lock
+            raise Taken(file.key)
+        return self._send(file, source, arguments)
 
     def put_small(self, key: str, content: bytes, content_type: str = CONTENT_TYPE) -> str:
         """Write or replace a sidecar object; its ETag."""
@@ -201,17 +193,11 @@ class Uploader:
             return list(pool.map(send, range(1, -(-file.size // size) + 1)))
 
     def _exists(self, key: str) -> bool:
-        answer = self._client.list_objects_v2(Bucket=self._settings.bucket, Prefix=key, MaxKeys=1)
+        with translated(key):
+            answer = self._client.list_objects_v2(
+                Bucket=self._settings.bucket, Prefix=key, MaxKeys=1
+            )
         return any(found["Key"] == key for found in answer.get("Contents", ()))
-
-    @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        """Hold the lock on a key that the threads and processes of this host share."""
-        name = hashlib.sha256(f"{self._settings.bucket}/{key}".encode()).hexdigest()[:2]
-        path = Path(tempfile.gettempdir()) / f"pypicloud-lite-{os.getuid()}-{name}.lock"
-        with self._lock, path.open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def etag_of(answer: dict[str, Any]) -> str:
