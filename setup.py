@@ -36,7 +36,7 @@ setup(
         "multipart>=1.3",
         "packaging>=24.2",
         "plaster-pastedeploy>=1.0",
-        "pyramid>=2.0.2",
+        "pyramid>=2.1",
         "pyramid-jinja2>=2.10",
         "SQLAlchemy>=2.0.30",
         "waitress>=3.0.2",

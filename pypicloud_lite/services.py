@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pypicloud_lite.access.config import load_access
+from pypicloud_lite.access.config import load_access, make_passwords
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.catalog import Catalog
-from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.errors import SettingsError, StorageUnavailable, SyncRefused
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.sql import SqlIndex
@@ -23,6 +24,8 @@ from pypicloud_lite.simple.cache import PageCache
 from pypicloud_lite.storage.base import Storage
 from pypicloud_lite.storage.registry import storage_class
 from pypicloud_lite.upstream import Upstream
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,14 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     """
     source = Source(ini, environ)
     settings = load(source)
-    rules, passwords = load_access(source, settings)
+    rules, hashes = load_access(source, settings)
     upstream = Upstream.from_settings(source, settings.server, rules)
+    if settings.index.url is not None:
+        _check_index(source, settings.index)
     storage = _build_storage(source, settings.server)
     index = _build_index(settings.index, storage)
-    sync(storage, index)
+    _bring_in_step(storage, index)
+    passwords = make_passwords(hashes, settings.auth)
     pages = PageCache(settings.server.page_cache_size)
     return Services(
         settings.server,
@@ -79,6 +85,29 @@ def _build_storage(source: Source, server: ServerSettings) -> Storage:
     return storage
 
 
+def _check_index(source: Source, settings: IndexSettings) -> None:
+    """Record what is wrong with the index's settings before anything else is made."""
+    try:
+        make_engine(settings.url or "", poolclass=settings.poolclass).dispose()
+    except SettingsError as exc:
+        for problem in exc.problems:
+            source.problem(problem)
+
+
 def _build_index(settings: IndexSettings, storage: Storage) -> Index:
     url = settings.url or storage.default_index_url()
     return SqlIndex(make_engine(url, pool_size=settings.pool_size, poolclass=settings.poolclass))
+
+
+def _bring_in_step(storage: Storage, index: Index) -> None:
+    """Synchronize; an index that was complete before is served as it is when that fails.
+
+    Raises:
+        StorageUnavailable, IndexUnavailable: there is nothing to serve.
+    """
+    try:
+        sync(storage, index)
+    except (SyncRefused, StorageUnavailable) as exc:
+        if not index.ready(storage.identity()):
+            raise
+        LOG.error("the index could not be brought in step with the storage: %s", exc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 
 from pypicloud_lite.access.bootstrap import read_or_make_password
 from pypicloud_lite.access.passwords import Passwords, hash_password, hash_problem
@@ -18,10 +19,11 @@ from pypicloud_lite.access.rules import (
     Rules,
     parse_permissions,
 )
-from pypicloud_lite.errors import InvalidName
+from pypicloud_lite.errors import InvalidName, SettingsError
 from pypicloud_lite.names import ProjectName, project_name
 from pypicloud_lite.settings.load import Settings
 from pypicloud_lite.settings.options import Source, environment_name
+from pypicloud_lite.settings.table import AuthSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -29,8 +31,24 @@ _PACKAGE = re.compile(r"\Apackage\.(?P<project>.+)\.(?P<kind>user|group)\.(?P<en
 _RESERVED_USERS = frozenset({EVERYONE, AUTHENTICATED, "__token__"})
 
 
-def load_access(source: Source, settings: Settings) -> tuple[Rules, Passwords]:
-    """The rules and the passwords; problems are recorded in ``source``, not raised."""
+def make_passwords(hashes: Mapping[str, str], settings: AuthSettings) -> Passwords:
+    """The users' passwords, that of the first admin included, which is made when absent.
+
+    Raises:
+        SettingsError: the file for it can't be read or made.
+    """
+    users = dict(hashes)
+    path = settings.admin_password_file
+    if path is not None and ADMIN not in users:
+        try:
+            users[ADMIN] = hash_password(read_or_make_password(path))
+        except (OSError, ValueError) as exc:
+            raise SettingsError([f"auth.admin_password_file = {path}: {exc}."]) from exc
+    return Passwords(users, ttl=settings.credential_ttl)
+
+
+def load_access(source: Source, settings: Settings) -> tuple[Rules, dict[str, str]]:
+    """The rules, and the users' hashes; problems are recorded in ``source``, not raised."""
     users = _users(source)
     groups = {
         name: frozenset((source.text(f"group.{name}") or "").split())
@@ -39,14 +57,12 @@ def load_access(source: Source, settings: Settings) -> tuple[Rules, Passwords]:
     for name in groups:
         if name in BUILT_IN_GROUPS:
             source.problem(f"group.{name}: the group {name} exists by itself; choose another name.")
-    password_file = settings.auth.admin_password_file
-    if password_file is not None and ADMIN not in users:
-        users[ADMIN] = hash_password(read_or_make_password(password_file))
+    made = {ADMIN} if settings.auth.admin_password_file else set()
     server = settings.server
     rules = Rules(
-        admins=frozenset(settings.auth.admins) | ({ADMIN} if password_file else set()),
+        admins=frozenset(settings.auth.admins) | made,
         groups=groups,
-        projects=_project_rules(source, set(groups) | BUILT_IN_GROUPS),
+        projects=_project_rules(source, set(groups) | BUILT_IN_GROUPS, set(users) | made),
         default_read=_known_groups("pypi.default_read", server.default_read, groups),
         default_write=_known_groups("pypi.default_write", server.default_write, groups),
         overwrite_groups=_known_groups(
@@ -54,9 +70,9 @@ def load_access(source: Source, settings: Settings) -> tuple[Rules, Passwords]:
         ),
         delete_groups=_known_groups("pypi.allow_delete_groups", server.allow_delete_groups, groups),
     )
-    for name in sorted(rules.admins - set(users)):
+    for name in sorted(rules.admins - set(users) - made):
         LOG.warning("auth.admins names %s, but there is no user.%s", name, name)
-    return rules, Passwords(users, ttl=settings.auth.credential_ttl)
+    return rules, users
 
 
 def _entities(source: Source, prefix: str) -> list[str]:
@@ -101,7 +117,16 @@ def _known_groups(
     return frozenset(names)
 
 
-def _project_rules(source: Source, groups: set[str]) -> dict[ProjectName, ProjectRule]:
+def _project_rules(
+    source: Source, groups: set[str], users: set[str]
+) -> dict[ProjectName, ProjectRule]:
+    known = {environment_name(name) for name in source.names("package.")}
+    for variable in source.environment_names("package."):
+        if variable not in known:
+            source.problem(
+                f"The environment variable {variable} overrides no rule: rules stand in the ini "
+                "file, since a variable can't tell where a project's name ends."
+            )
     found: dict[ProjectName, dict[str, dict[str, frozenset[Permission]]]] = defaultdict(
         lambda: {"user": {}, "group": {}}
     )
@@ -122,8 +147,8 @@ def _project_rules(source: Source, groups: set[str]) -> dict[ProjectName, Projec
         except ValueError:
             source.problem(f"{setting} = {source.text(setting)!r}: must be r or rw.")
             continue
-        if match["kind"] == "group" and match["entity"] not in groups:
-            LOG.warning("%s names a group that does not exist", setting)
+        if match["entity"] not in (groups if match["kind"] == "group" else users):
+            LOG.warning("%s names a %s that does not exist", setting, match["kind"])
         granted = found[project][match["kind"]]
         granted[match["entity"]] = granted.get(match["entity"], frozenset()) | permissions
     return {name: ProjectRule(rule["user"], rule["group"]) for name, rule in found.items()}

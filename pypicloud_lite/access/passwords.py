@@ -25,6 +25,8 @@ LOG = logging.getLogger(__name__)
 
 #: Longest password in bytes that is hashed: SHA-crypt takes quadratic time in the length.
 MAX_PASSWORD = 1024
+#: bcrypt never looked further; its newer implementations refuse more instead.
+_BCRYPT_SIGNIFICANT = 72
 _MAX_REMEMBERED = 10_000
 #: What pypicloud could write; the first is what we write.
 SCHEMES = ("argon2", "sha512_crypt", "sha256_crypt", "pbkdf2_sha512", "pbkdf2_sha256", "bcrypt")
@@ -51,9 +53,14 @@ def hash_problem(password_hash: str) -> str | None:
     """What is wrong with a stored hash, as the end of a sentence, or ``None``."""
     if not password_hash:
         return "is empty"
-    if _context().identify(password_hash) is None:
+    scheme = _context().identify(password_hash)
+    if scheme is None:
         return "is not a password hash that we know"
-    return None
+    try:
+        complete = _context().handler(scheme).from_string(password_hash).checksum is not None
+    except (ValueError, TypeError):
+        complete = False
+    return None if complete else f"is a broken {scheme} hash"
 
 
 class Passwords:
@@ -77,6 +84,7 @@ class Passwords:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._verified: dict[bytes, float] = {}
+        self._remembering = threading.Lock()
         self._hashing = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
 
     def __contains__(self, user: str) -> bool:
@@ -109,6 +117,8 @@ class Passwords:
             if stored is None:
                 _context().verify(raw, self._decoy())
                 return False
+            if _context().identify(stored) == "bcrypt":
+                raw = raw[:_BCRYPT_SIGNIFICANT]
             return bool(_context().verify(raw, stored))
         except (ValueError, TypeError, RuntimeError):
             LOG.exception("the stored hash of user %r can't be verified", user)
@@ -120,11 +130,12 @@ class Passwords:
 
     def _remember(self, digest: bytes) -> None:
         now = self._clock()
-        if len(self._verified) >= _MAX_REMEMBERED:
-            self._verified = {key: end for key, end in self._verified.items() if end > now}
+        with self._remembering:
             if len(self._verified) >= _MAX_REMEMBERED:
-                self._verified.clear()
-        self._verified[digest] = now + self._ttl
+                self._verified = {key: end for key, end in self._verified.items() if end > now}
+                if len(self._verified) >= _MAX_REMEMBERED:
+                    self._verified.clear()
+            self._verified[digest] = now + self._ttl
 
 
 @cache

@@ -34,6 +34,9 @@ class Identity:
 
 ANONYMOUS = Identity(None)
 NOBODY = Identity(None, wrong_credentials=True)
+_SAFE = frozenset({"GET", "HEAD"})
+#: What browsers say of requests that other sites make them send (Fetch Metadata).
+_FOREIGN = frozenset({"cross-site", "same-site"})
 _IDENTITY = "pypicloud_lite.identity"
 
 
@@ -61,8 +64,8 @@ def parse_basic(header: str) -> tuple[str, str]:
 
 
 class BasicAuthPolicy:
-    """Wrong credentials are never taken for none: they are refused on every route, so that a typo
-    in a password shows.
+    """Wrong credentials are never taken for none: they are refused wherever something is to be
+    seen or done, so that a typo in a password shows.
     """
 
     def __init__(self, rules: Rules, passwords: Passwords) -> None:
@@ -94,14 +97,19 @@ class BasicAuthPolicy:
         """Decide a view's permission.
 
         Args:
-            permission: ``list`` (may read something; the page is filtered), ``upload`` (may write
-                something), or the value of a :class:`Permission` on the context's project.
+            permission: ``public`` (everyone), ``list`` (may read something; the page is filtered),
+                ``upload`` (may write something), or the value of a :class:`Permission` on the
+                context's project.
         """
         identity = self.identity(request)
         user = identity.user
         if identity.wrong_credentials:
             return Denied("wrong credentials")
-        if permission == "list":
+        if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site") in _FOREIGN:
+            return Denied("a page of another site sent this, with credentials that a browser kept")
+        if permission == "public":
+            allowed = True
+        elif permission == "list":
             allowed = user is not None or self._rules.may_read_something(None)
         elif permission == "upload":
             allowed = self._rules.may_write_something(user)

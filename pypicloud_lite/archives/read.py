@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import lzma
+import os
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import IO, cast
 
 from packaging.utils import canonicalize_name
 
@@ -23,6 +27,15 @@ _SDIST_INFO = re.compile(r"\A(?:\./)?[^/]+/PKG-INFO\Z")
 #: How much of a compressed tar is inflated in search of its PKG-INFO, in bytes.
 MAX_INFLATED = 512 << 20
 _MAX_MEMBERS = 100_000
+#: Longest directory of a zip that is read, in bytes.
+_MAX_DIRECTORY = 32 << 20
+#: Most that tarfile gets in one piece: pax and long-name headers are read whole.
+_MAX_READ = 2 << 20
+#: The end of a zip where its end-of-directory records lie, the longest comment included.
+_EOCD_AREA = (1 << 16) + 200
+_EOCD = struct.Struct("<4s4H2LH")
+_EOCD64 = struct.Struct("<4sQ2H2L4Q")
+_ZIP64_MEMBERS, _ZIP64_LENGTH = 0xFFFF, 0xFFFFFFFF
 
 _BROKEN = (
     zipfile.BadZipFile,
@@ -98,9 +111,8 @@ def _wheel_metadata(file: IO[bytes], name: FileName) -> bytes:
 
 
 def _zip_member(file: IO[bytes], wanted: Callable[[str], bool]) -> bytes:
+    _check_directory(file)
     with zipfile.ZipFile(file) as archive:
-        if len(archive.filelist) > _MAX_MEMBERS:
-            raise InvalidArchive(f"it has more than {_MAX_MEMBERS} members")
         found = [info for info in archive.infolist() if wanted(info.filename)]
         if not found:
             raise InvalidArchive("it holds no core metadata for the project and version it names")
@@ -110,18 +122,65 @@ def _zip_member(file: IO[bytes], wanted: Callable[[str], bool]) -> bytes:
             return _bounded(member)
 
 
+def _check_directory(file: IO[bytes]) -> None:
+    """Refuse a zip whose directory is too large to be read into memory, before it is read."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _EOCD_AREA))
+    tail = file.read()
+    file.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _EOCD.size > len(tail):
+        return  # zipfile finds the right words
+    _signature, _disk, _start, _here, members, length, _offset, _comment = _EOCD.unpack_from(
+        tail, at
+    )
+    if members == _ZIP64_MEMBERS or length == _ZIP64_LENGTH:
+        found = tail.rfind(b"PK\x06\x06", 0, at)
+        if found < 0 or found + _EOCD64.size > len(tail):
+            raise InvalidArchive("its ZIP64 directory can't be found")
+        *_rest, members, length, _offset = _EOCD64.unpack_from(tail, found)
+    if members > _MAX_MEMBERS or length > _MAX_DIRECTORY:
+        raise InvalidArchive(f"it has more than {_MAX_MEMBERS} members, or a directory as large")
+
+
 def _tar_metadata(file: IO[bytes], name: FileName) -> bytes:
-    compression = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2", ".tbz": "bz2"}
-    mode = {".tar.xz": "xz", ".tar": ""} | compression
-    with tarfile.open(fileobj=file, mode=f"r:{mode[name.extension]}") as archive:  # type: ignore[call-overload]
-        for position, member in enumerate(archive):
-            if member.isfile() and _is_pkg_info(member.name):
-                extracted = archive.extractfile(member)
-                assert extracted is not None
-                return _bounded(extracted)
-            if position > _MAX_MEMBERS or member.offset_data + member.size > MAX_INFLATED:
-                raise InvalidArchive("it is too large to be searched for its PKG-INFO")
+    with _OPENERS[name.extension](file) as stream:
+        limited = cast("IO[bytes]", _Limited(stream))
+        with tarfile.open(fileobj=limited, mode="r:") as archive:
+            for position, member in enumerate(archive):
+                if member.isfile() and _is_pkg_info(member.name):
+                    extracted = archive.extractfile(member)
+                    assert extracted is not None
+                    return _bounded(extracted)
+                if position > _MAX_MEMBERS:
+                    raise InvalidArchive(f"it has more than {_MAX_MEMBERS} members")
     raise InvalidArchive("it has no <name>-<version>/PKG-INFO")
+
+
+class _Limited:
+    """A decompressed stream that is read in small pieces, and not without end."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.tell = stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes; a header that claims to be large is not believed."""
+        if not 0 <= size <= _MAX_READ:
+            raise InvalidArchive("it has a header that is too large")
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go forward by reading, in small pieces."""
+        if whence == os.SEEK_SET:
+            self._check(offset)
+        return self._stream.seek(offset, whence)
+
+    @staticmethod
+    def _check(position: int) -> None:
+        if position > MAX_INFLATED:
+            raise InvalidArchive("it is too large to be searched for its PKG-INFO")
 
 
 def _bounded(member: IO[bytes]) -> bytes:
@@ -129,3 +188,25 @@ def _bounded(member: IO[bytes]) -> bytes:
     if len(content) > MAX_METADATA:
         raise InvalidArchive(f"its core metadata is larger than {MAX_METADATA} bytes")
     return content
+
+
+def _gzip(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
+
+
+def _bz2(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", bz2.BZ2File(file))
+
+
+def _xz(file: IO[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", lzma.LZMAFile(file))
+
+
+_OPENERS: dict[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]] = {
+    ".tar.gz": _gzip,
+    ".tgz": _gzip,
+    ".tar.bz2": _bz2,
+    ".tbz": _bz2,
+    ".tar.xz": _xz,
+    ".tar": nullcontext,
+}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pypicloud_lite.cli.reference import sections, shown_default
-from pypicloud_lite.settings.options import Option
+from pypicloud_lite.settings.options import Option, environment_name
 from pypicloud_lite.settings.table import ACCESS_PATTERNS
 
 STORAGES = ("file", "s3", "cloudfront")
@@ -43,7 +43,7 @@ class Answers:
 def render_ini(answers: Answers) -> str:
     """The whole file."""
     parts = [
-        _production_head() if answers.kind == "production" else _development_head(),
+        _production_head(answers.admin) if answers.kind == "production" else _development_head(),
         "[app:main]\nuse = egg:pypicloud_lite\n",
         "\n".join(_app_lines(answers)),
         _server(answers),
@@ -60,12 +60,13 @@ def _development_head() -> str:
     )
 
 
-def _production_head() -> str:
+def _production_head(admin: str) -> str:
     return (
         "# For production: nobody anonymous reads or writes. Before the first start, set two\n"
         "# secrets in the environment, each a hash made by `pypicloud-lite gen-password`:\n"
         "#\n"
-        "#   PPC_USER_ADMIN   the password of admin, who may do everything\n"
+        f"#   {environment_name('user.' + admin):16} the password of {admin}, who may do "
+        "everything\n"
         "#   PPC_USER_CI      the password of ci, who may upload\n"
         "#\n"
         "# Every setting can come from the environment: pypi.fallback is PPC_PYPI_FALLBACK.\n"
@@ -78,7 +79,7 @@ def _production_head() -> str:
 def _chosen(answers: Answers) -> dict[str, str]:
     """The settings that the file sets, by name."""
     chosen = {"pypi.storage": answers.storage}
-    chosen |= {_SETTINGS[name]: value for name, value in answers.values.items() if value}
+    chosen |= {_SETTINGS[name]: _escaped(value) for name, value in answers.values.items() if value}
     chosen["db.url"] = "sqlite:///%(here)s/data/index.sqlite"
     chosen["auth.admins"] = answers.admin
     if answers.kind == "production":
@@ -90,13 +91,18 @@ def _chosen(answers: Answers) -> dict[str, str]:
     return chosen
 
 
+def _escaped(value: str) -> str:
+    """A value that the ini format leaves as it is, but for ``%(here)s``."""
+    return "%(here)s".join(part.replace("%", "%%") for part in value.split("%(here)s"))
+
+
 def _users(answers: Answers) -> list[str]:
     lines = []
     if answers.password_hash is not None:
         # The hash holds "$" and no "%", which the ini format would interpolate.
         lines.append(f"user.{answers.admin} = {answers.password_hash}")
     elif answers.kind == "production":
-        lines += [f"# From PPC_USER_{answers.admin.upper()}.", f"user.{answers.admin} ="]
+        lines += [f"# From {environment_name('user.' + answers.admin)}.", f"user.{answers.admin} ="]
     if answers.kind == "production":
         lines += ["# From PPC_USER_CI.", "user.ci =", "group.uploaders = ci"]
     return lines
@@ -130,6 +136,9 @@ def _setting(declared: Option, value: str | None) -> Iterator[str]:
     yield from _comment(declared.help)
     if value is not None:
         yield f"{declared.name} = {value}"
+    elif declared.default_text is not None and not declared.default_text[:1].isdigit():
+        yield f"# Default: {declared.default_text}."
+        yield f"# {declared.name} ="
     else:
         yield f"# {declared.name} = {shown_default(declared)}".rstrip()
     yield ""

@@ -51,8 +51,9 @@ def sync(storage: Storage, index: Index, *, force: bool = False) -> SyncReport:
     gone = {key for key in gone if storage.stat(key) is None}
     if not force and len(gone) > max(_MAX_GONE_FILES, _MAX_GONE * len(known)):
         raise SyncRefused(
-            f"{len(gone)} of {len(known)} files are gone from the storage; is it mounted? The index "
-            "is left as it is. If they are really gone, remove the index database and start again."
+            f"{len(gone)} of {len(known)} files are gone from the storage; is it mounted? The "
+            "index is left as it is. If they are really gone, remove the index database and start "
+            "again."
         )
     changed = list(_described(storage, fresh))
     if changed:

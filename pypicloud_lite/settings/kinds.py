@@ -51,6 +51,12 @@ def _size(value: str) -> int:
     return number
 
 
+def _printable(value: str) -> str:
+    if not (value.isascii() and value.isprintable()) or set(value) & set('"\\'):
+        raise ValueError(value)
+    return value.strip()
+
+
 def _path(value: str) -> Path:
     if not value.strip() or "\0" in value:
         raise ValueError(value)
@@ -58,6 +64,7 @@ def _path(value: str) -> Path:
 
 
 text = Kind("text", str.strip)
+printable = Kind("printable ASCII text without quotes", _printable)
 verbatim = Kind("text", lambda value: value)
 secret = Kind("text (secret)", str.strip, secret=True)
 boolean = Kind("true or false", _boolean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import logging
 import re
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pypicloud_lite.settings.table import (
 )
 
 LOG = logging.getLogger(__name__)
+
+_GROUPS = ("pypi", "storage", "db", "auth", "user", "group", "package", "session")
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,33 @@ def load(source: Source) -> Settings:
             LOG.info("%s has no effect: %s", name, why)
     for prefix in ("pypi.", "db.", "auth."):
         source.check_unknown(prefix)
+    _refuse_misspelt_groups(source)
     return Settings(server, index, auth)
 
 
 def _refuse(source: Source) -> None:
     """Record a sentence for each value and name of pypicloud that has no counterpart."""
     for name, sentences in REFUSED_VALUES.items():
-        value = source.text(name) or ""
+        value = (source.text(name) or "").partition(":")[0]  # of a URL, the scheme only
         for part, sentence in sentences.items():
-            if re.search(rf"(^|\.){part}", value):
+            if re.search(rf"(^|\.){part}", value, re.IGNORECASE):
                 source.drop(name)
-                source.problem(f"{name} = {value.partition('://')[0]}: {sentence}")
+                source.problem(f"{name} = {value}: {sentence}")
                 break
     for prefix, why in REFUSED_PREFIXES.items():
         names = source.names(prefix)
         source.know(names)
         if names:
             source.problem(f"{prefix}* is not supported: {why}.")
+
+
+def _refuse_misspelt_groups(source: Source) -> None:
+    """Record settings like ``packages.demo…``: rules that would silently not be there."""
+    for name in source.names(""):
+        group = name.partition(".")[0]
+        if "." in name and group not in _GROUPS:
+            for close in difflib.get_close_matches(group, _GROUPS, n=1, cutoff=0.8):
+                source.problem(f"{name} is not a setting. Did you mean {close}.*?")
 
 
 def _deprecated(source: Source, server: ServerSettings) -> ServerSettings:

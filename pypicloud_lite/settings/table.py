@@ -10,6 +10,7 @@ from pypicloud_lite.settings.kinds import (
     choice,
     integer,
     path,
+    printable,
     size,
     text,
     url,
@@ -35,7 +36,7 @@ class ServerSettings:
     )
     fallback: str = option(
         "pypi.fallback",
-        choice("redirect", "none", "cache"),
+        choice("redirect", "none"),
         "redirect",
         "What a page request for a project that is not here gets: redirect (302 to the same "
         "project at pypi.fallback_base_url) or none (404). Names with rules of their own "
@@ -78,12 +79,6 @@ class ServerSettings:
         (),
         "Groups that may upload to projects without rules of their own. Admins always may.",
     )
-    cache_update: tuple[str, ...] = option(
-        "pypi.cache_update",
-        words,
-        ("authenticated",),
-        "Groups that may cause files to be fetched from the other index (pypi.fallback = cache).",
-    )
     allow_overwrite_groups: tuple[str, ...] = option(
         "pypi.allow_overwrite_groups",
         words,
@@ -97,7 +92,7 @@ class ServerSettings:
         ("authenticated",),
         "Groups that may delete files of projects that they may write to.",
     )
-    realm: str = option("pypi.realm", text, "pypi", "The realm of the HTTP Basic challenge.")
+    realm: str = option("pypi.realm", printable, "pypi", "The realm of the HTTP Basic challenge.")
     download_url: str | None = option(
         "pypi.download_url",
         url,
@@ -228,7 +223,7 @@ ACCESS_PATTERNS: tuple[tuple[str, str, str], ...] = (
             "exist by themselves."
         ),
     ),
-    ("package.<project>.user.<user>", "r or rw", "What one user may do with one project."),
+    ("package.<project>.user.<user>", "`r` or `rw`", "What one user may do with one project."),
     (
         "package.<project>.group.<group>",
         "r or rw",
@@ -241,6 +236,7 @@ ACCESS_PATTERNS: tuple[tuple[str, str, str], ...] = (
 
 #: pypicloud's settings that change nothing here: name -> why.
 WITHOUT_EFFECT: dict[str, str] = {
+    "pypi.cache_update": "files of the other index are not cached yet",
     "pypi.use_json_scraper": "the other index is never scraped",
     "pypi.calculate_package_hashes": "digests are always computed",
     "db.graceful_reload": "the index is never emptied while it is rebuilt",
@@ -276,7 +272,7 @@ REFUSED_VALUES: dict[str, dict[str, str]] = {
         "ldap": "LDAP is not supported; users are kept in this ini file (user.*).",
         "remote": "remote authentication is not supported; users are kept in this ini file "
         "(user.*).",
-        "aws_secrets": "AWS Secrets Manager is not supported; set PPC_USER_<NAME> variables from "
+        "aws_?secrets": "AWS Secrets Manager is not supported; set PPC_USER_<NAME> variables from "
         "the secret instead.",
     },
     "pypi.fallback": {

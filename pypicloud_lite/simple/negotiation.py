@@ -34,10 +34,9 @@ _OFFERS: dict[str, Format] = {
 }
 CONTENT_TYPES = tuple(_OFFERS)
 #: No client sends more; longer headers are not worth the time.
-_MAX_HEADER = 4096
+_MAX_HEADER = 2048
 
 
-@lru_cache(maxsize=512)
 def choose_format(accept: str | None, query: str | None = None) -> Format | None:
     """The format for a request, or ``None`` when the client takes none of ours (406).
 
@@ -45,9 +44,16 @@ def choose_format(accept: str | None, query: str | None = None) -> Format | None
         accept: the Accept header. One that can't be parsed counts as absent.
         query: the value of ``?format=``, which overrides the header.
     """
-    if query is not None:
-        return _OFFERS.get(query.strip().lower())
-    if accept is None or accept.strip() in ("", "*/*") or len(accept) > _MAX_HEADER:
+    if query is not None:  # where a plus sign that wasn't encoded has become a space
+        return _OFFERS.get(query.strip().replace(" ", "+").lower())
+    if accept is None or len(accept) > _MAX_HEADER:
+        return Format.HTML
+    return _negotiated(accept)
+
+
+@lru_cache(maxsize=512)
+def _negotiated(accept: str) -> Format | None:
+    if accept.strip() in ("", "*/*"):
         return Format.HTML
     header = create_accept_header(accept)
     if not isinstance(header, AcceptValidHeader):
@@ -56,11 +62,15 @@ def choose_format(accept: str | None, query: str | None = None) -> Format | None
     return _OFFERS[offers[0][0]] if offers else None
 
 
-@lru_cache(maxsize=512)
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether the client takes gzip and doesn't prefer the plain bytes."""
     if not accept_encoding or len(accept_encoding) > _MAX_HEADER:
         return False
+    return _takes_gzip(accept_encoding)
+
+
+@lru_cache(maxsize=512)
+def _takes_gzip(accept_encoding: str) -> bool:
     header = create_accept_encoding_header(accept_encoding)
     if not isinstance(header, AcceptEncodingValidHeader):
         return False

@@ -38,11 +38,11 @@ def _html(title: str, meta: str, anchors: Iterator[str]) -> bytes:
 def _anchor(link: FileLink) -> str:
     file = link.file
     fragment = f"#sha256={file.sha256}" if file.sha256 else ""
-    parts = [f'<a href="{escape(link.url, quote=True)}{fragment}"']
+    parts = [f'<a href="{escape(link.url + fragment, quote=True)}"']
     if file.requires_python:
         parts.append(f' data-requires-python="{escape(file.requires_python, quote=True)}"')
     if link.has_metadata:
-        digest = f"sha256={file.core_metadata_sha256}"
+        digest = escape(f"sha256={file.core_metadata_sha256}", quote=True)
         parts.append(f' data-core-metadata="{digest}" data-dist-info-metadata="{digest}"')
     if file.yanked is not None:
         parts.append(f' data-yanked="{escape(file.yanked, quote=True)}"')

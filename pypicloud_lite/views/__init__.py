@@ -20,6 +20,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] 
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
     ("health", "/health", None, ("GET",)),
+    ("health_slash", "/health/", None, ("GET",)),
     ("legacy", "/legacy/", None, ("POST",)),
     ("legacy_bare", "/legacy", None, ("POST",)),
     ("pypi_list", "/pypi/", None, ("GET", "POST")),
@@ -29,7 +30,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] 
     ("pypi_json", "/pypi/{project}/json", contexts.json_document, ("GET",)),
     ("pypi_json_slash", "/pypi/{project}/json/", contexts.json_document, ("GET",)),
     ("release_json", "/pypi/{project}/{version}/json", contexts.json_document, ("GET",)),
-    ("hatch_page", "/+simple/{project}/", contexts.page, ("GET",)),
+    ("robots", "/robots.txt", None, ("GET",)),
+    ("favicon", "/favicon.ico", None, ()),
     ("packages", "/api/package/", None, ("GET",)),
     ("packages_bare", "/api/package", None, ("GET",)),
     ("package_bare", "/api/package/{project}", contexts.project, ("GET",)),
@@ -38,6 +40,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] 
     ("root_page", "/{project}/", contexts.root_page, ("GET",)),
     ("root_page_bare", "/{project}", contexts.root_page, ("GET",)),
 )
+#: Where hatch looks for files that exist already: below each address that takes uploads.
+HATCH_BASES = ("/+simple/", "/legacy/+simple/", "/simple/+simple/", "/pypi/+simple/")
 #: Actions on a project; their names are no valid filenames.
 ACTIONS = (
     ("yank", "/api/package/{project}/yank"),
@@ -51,6 +55,15 @@ def includeme(config: Configurator) -> None:
     config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
     for name, pattern in ACTIONS:
         _add_route(config, name, pattern, contexts.project, ("POST",))
+    for number, base in enumerate(HATCH_BASES):
+        _add_route(config, f"hatch_{number}", base + "{project}/", contexts.page, ("GET",))
+        _add_route(
+            config,
+            f"hatch_bare_{number}",
+            base + "{project}",
+            contexts.page_without_slash,
+            ("GET",),
+        )
     for name, pattern, factory, methods in ROUTES:
         _add_route(config, name, pattern, factory, methods)
     config.scan("pypicloud_lite.views")

@@ -9,7 +9,7 @@ from pyramid.view import view_config
 
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.access.rules import Permission
-from pypicloud_lite.errors import Missing, ProjectMissing
+from pypicloud_lite.errors import InvalidForm, ProjectMissing
 from pypicloud_lite.model import DistributionFile, Project
 from pypicloud_lite.names import same_version
 from pypicloud_lite.settings.kinds import boolean
@@ -52,10 +52,12 @@ def package(context: ProjectResource, request: Request) -> Response:
     """All files of a project, and whether the caller may write to it."""
     services = request.services
     project = services.catalog.project(context.project)
+    may_write = services.rules.permits(request.user, context.project, Permission.WRITE)
+    files = _newest_first(project) if may_write or project.status.offers_files else []
     return json_response(
         {
-            "packages": [file_document(request, file) for file in _newest_first(project)],
-            "write": services.rules.permits(request.user, context.project, Permission.WRITE),
+            "packages": [file_document(request, file) for file in files],
+            "write": may_write,
             "status": project.status.status,
             "status_reason": project.status.reason or None,
         }
@@ -83,9 +85,11 @@ def json_document(context: ProjectResource, request: Request) -> Response:
     wanted: str | None = request.matchdict.get("version")
     version = _stored_version(files, wanted) if wanted else newest(files)
     if version is None:
-        raise ProjectMissing(f"No release {wanted or ''} of {context.project!r} in this index.")
+        raise ProjectMissing(
+            f"No release {wanted or 'at all'} of {context.project!r} in this index."
+        )
     chosen = sorted(
-        (file for file in files if file.version == version),
+        (file for file in files if same_version(file.version, version)),
         key=lambda file: (not file.is_wheel, file.filename),
     )
     core_metadata = catalog.any_core_metadata(chosen[0])
@@ -106,4 +110,4 @@ def _flag(request: Request, name: str) -> bool:
     try:
         return bool(boolean.parse(request.GET.get(name, "false")))
     except ValueError as exc:
-        raise Missing(f"{name} must be true or false.") from exc
+        raise InvalidForm(f"{name} must be true or false.") from exc

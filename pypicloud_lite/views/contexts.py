@@ -32,6 +32,11 @@ def _name(request: Request) -> ProjectName:
         raise ProjectMissing(f"No project {raw[:200]!r} in this index.") from exc
 
 
+def _reads(request: Request) -> bool:
+    """Whether a redirect helps: other methods end here, with 405 at most."""
+    return request.method in ("GET", "HEAD")
+
+
 def _query(request: Request) -> str:
     return f"?{request.query_string}" if request.query_string else ""
 
@@ -44,6 +49,8 @@ def project(request: Request) -> ProjectResource:
 def page(request: Request) -> ProjectResource:
     """The project of a page; other spellings are redirected (PEP 503), absent ones sent on."""
     name = _name(request)
+    if not _reads(request):
+        return ProjectResource(name)
     if request.matchdict["project"] != name:
         raise RedirectTo(f"../{name}/{_query(request)}", permanent=True)
     services = request.services
@@ -56,14 +63,19 @@ def page(request: Request) -> ProjectResource:
 
 def page_without_slash(request: Request) -> ProjectResource:
     """PEP 503: pages end in a slash."""
-    raise RedirectTo(f"{_name(request)}/{_query(request)}", permanent=True)
+    name = _name(request)
+    if _reads(request):
+        raise RedirectTo(f"{name}/{_query(request)}", permanent=True)
+    return ProjectResource(name)
 
 
 def root_page(request: Request) -> ProjectResource:
     """pypicloud took a page at the root, too."""
-    slash = request.path_info.endswith("/")
-    target = f"{'../' if slash else ''}simple/{_name(request)}/{_query(request)}"
-    raise RedirectTo(target, permanent=True)
+    name = _name(request)
+    if _reads(request):
+        up = "../" if request.path_info.endswith("/") else ""
+        raise RedirectTo(f"{up}simple/{name}/{_query(request)}", permanent=True)
+    return ProjectResource(name)
 
 
 def json_document(request: Request) -> ProjectResource:
@@ -72,7 +84,7 @@ def json_document(request: Request) -> ProjectResource:
     version: str | None = request.matchdict.get("version")
     services = request.services
     upstream = services.upstream.json_url(name, version and quote(version, safe=""))
-    if upstream is not None and not services.catalog.has(name):
+    if _reads(request) and upstream is not None and not services.catalog.has(name):
         _refuse_wrong_credentials(request)
         raise RedirectTo(upstream)
     return ProjectResource(name)

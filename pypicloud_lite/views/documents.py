@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pypicloud_lite.archives import parse_core_metadata
 from pypicloud_lite.errors import InvalidMetadata
 from pypicloud_lite.model import DistributionFile, Project, iso_utc
-from pypicloud_lite.names import extension_of, parse_version, version_key
+from pypicloud_lite.names import extension_of, parse_version, same_version, version_key
 from pypicloud_lite.views.request import Request
 
 
@@ -72,7 +72,12 @@ def project_document(
         "info": _info(project, version, core_metadata),
         "last_serial": project.serial,
         "releases": releases,
-        "urls": releases.get(version, []),
+        "urls": [
+            entry
+            for stored, entries in releases.items()
+            if same_version(stored, version)
+            for entry in entries
+        ],
         "vulnerabilities": [],
     }
 
@@ -86,7 +91,7 @@ def _info(project: Project, version: str, core_metadata: bytes | None) -> dict[s
             name, fields = parsed.display_name, parsed.fields
         except InvalidMetadata:
             pass
-    chosen = [file for file in project.files if file.version == version]
+    chosen = [file for file in project.files if same_version(file.version, version)]
     yanked = [file.yanked for file in chosen if file.yanked is not None]
     all_yanked = bool(chosen) and len(yanked) == len(chosen)
     text_fields = (

@@ -96,7 +96,7 @@ def _denied(request: Request, sentence: str) -> Response:
         "bad-credentials" if wrong else "login-required",
         "Wrong user name or password." if wrong else "Log in with a user name and password.",
     )
-    realm = request.services.settings.realm.replace("\\", "").replace('"', "")
+    realm = request.services.settings.realm
     response.headers["WWW-Authenticate"] = f'Basic realm="{realm}", charset="UTF-8"'
     return response
 
@@ -137,8 +137,11 @@ def unexpected(exc: Exception, request: Request) -> Response:
 
 
 def method_not_allowed(methods: tuple[str, ...]) -> Callable[[Any, Request], Response]:
-    """A view for every method that a route doesn't know."""
+    """A view for every method that a route doesn't know; 404 where it knows none."""
     allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
+
+    def missing(_context: Any, request: Request) -> Response:
+        return _error(request, HTTPStatus.NOT_FOUND, "not-found", "Not Found.")
 
     def view(_context: Any, request: Request) -> Response:
         response = _error(
@@ -147,20 +150,28 @@ def method_not_allowed(methods: tuple[str, ...]) -> Callable[[Any, Request], Res
         response.headers["Allow"] = allow
         return response
 
-    return view
+    return view if methods else missing
 
 
 def _shown(request: Request) -> str:
     """The request's path for a log: escaped and short."""
-    return ascii(request.environ.get("PATH_INFO", ""))[1:201]
+    return ascii(request.environ.get("PATH_INFO", "")).strip("'")[:200]
 
 
 def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Response:
     """The sentence in the form that the client prefers; also as the reason phrase for twine."""
     kind = _preferred(request.environ.get("HTTP_ACCEPT"))
     if kind in _JSON:
-        document = {"code": code, "title": status.phrase, "message": message}
-        body, content_type = json.dumps(document), "application/json"
+        # RFC 9457, and the members that earlier clients know.
+        document = {
+            "code": code,
+            "title": status.phrase,
+            "status": status.value,
+            "detail": message,
+            "message": message,
+        }
+        problem = "application/problem+json" if kind == "application/json" else "application/json"
+        body, content_type = json.dumps(document), problem
     elif kind == "text/html":
         title = escape(f"{status.value} {status.phrase}")
         body, content_type = _PAGE.format(title=title, message=escape(message)), "text/html"
@@ -172,7 +183,7 @@ def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Res
         body.encode(),
         status=f"{status.value} {phrase or status.phrase}",
         content_type=content_type,
-        charset=None if content_type == "application/json" else "utf-8",
+        charset=None if content_type.endswith("json") else "utf-8",
     )
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes
 
 from multipart import (
     MultipartError,
@@ -66,8 +65,8 @@ class _Part:
 class _Receiver:
     """Takes the parser's events and keeps what matters."""
 
-    def __init__(self, file: IO[bytes], max_file_size: int) -> None:
-        self._file = file
+    def __init__(self, spool: Spool, max_file_size: int) -> None:
+        self._spool = spool
         self._max_file_size = max_file_size
         self._part: _Part | None = None
         self._form_size = 0
@@ -106,7 +105,7 @@ class _Receiver:
             self.size += len(chunk)
             if self.size > self._max_file_size:
                 raise TooLarge(f"File too large. The limit is {self._max_file_size} bytes.")
-            self._file.write(chunk)
+            self._spool.write(chunk)
             self._sha256.update(chunk)
             self._md5.update(chunk)
             for digest in self._extra.values():
@@ -144,12 +143,14 @@ def received_upload(
     spool: Callable[[], AbstractContextManager[Spool]],
     *,
     max_file_size: int,
+    check: Callable[[Mapping[str, str]], None] = lambda _fields: None,
 ) -> Iterator[Upload]:
     """Receive the form in a WSGI request.
 
     Args:
         spool: makes the temporary file; it is gone after the block unless it was published.
         max_file_size: in bytes.
+        check: raises when the text fields rule the request out, with or without a file.
 
     Raises:
         InvalidForm: not a well-formed upload form.
@@ -163,11 +164,12 @@ def received_upload(
     if length > max_file_size + MAX_FORM:
         raise TooLarge(f"File too large. The limit is {max_file_size} bytes.")
     with spool() as spooled:
-        receiver = _Receiver(spooled.file, max_file_size)
+        receiver = _Receiver(spooled, max_file_size)
         _feed(receiver, environ["wsgi.input"], boundary, length)
+        check(receiver.fields)
         if receiver.filename is None:
             raise InvalidForm("Upload payload does not have a file.")
-        spooled.file.flush()
+        spooled.flush()
         yield Upload(receiver.filename, spooled, receiver.size, receiver.digests, receiver.fields)
 
 
@@ -213,18 +215,9 @@ def _content_length(environ: Mapping[str, Any]) -> int:
 
 def _filename(segment: MultipartSegment) -> str | None:
     """The file name of a part, exactly as sent: never a guess from a path."""
-    _disposition, options = parse_options_header(segment.header("Content-Disposition", ""))
-    plain, extended = options.get("filename"), options.get("filename*")
-    if extended is not None:
-        charset, _quote, rest = extended.partition("'")
-        encoded = rest.partition("'")[2]
-        try:
-            decoded = unquote_to_bytes(encoded).decode(charset or "utf-8")
-        except (LookupError, UnicodeDecodeError) as exc:
-            raise InvalidFilename("The file's name can't be decoded.") from exc
-        if plain is not None and plain != decoded:
-            raise InvalidFilename("The form gives two different names for the file.")
-        return decoded
-    if segment.filename is not None and "\\" in (segment.header("Content-Disposition") or ""):
+    raw = segment.header("Content-Disposition", "")
+    if "filename*" in raw.lower():
+        raise InvalidFilename("The file's name must be sent as plain filename, not as filename*.")
+    if segment.filename is not None and "\\" in raw:
         raise InvalidFilename("Cannot upload a file with '/' or '\\' in the name.")
     return segment.filename

@@ -16,6 +16,7 @@ from pypicloud_lite.views.responses import json_response
 LOG = logging.getLogger(__name__)
 
 
+@view_config(route_name="health_slash", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 @view_config(route_name="health", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def health(request: Request) -> Response:
     """200 when everything works, else 503; the reasons hold no secrets."""

@@ -85,7 +85,9 @@ def _fields(request: Request, allowed: set[str]) -> dict[str, str]:
         raise InvalidForm("The body is neither a form nor a JSON object.") from exc
     unknown = sorted(set(given) - allowed)
     if unknown:
-        raise InvalidForm(f"Unknown field {unknown[0][:100]!r}; known: {', '.join(allowed)}.")
+        raise InvalidForm(
+            f"Unknown field {unknown[0][:100]!r}; known: {', '.join(sorted(allowed))}."
+        )
     fields = {name: value for name, value in given.items() if value not in (None, "")}
     if not all(isinstance(value, str) for value in fields.values()):
         raise InvalidForm("Every field must be a text.")

@@ -36,7 +36,10 @@ def project_page(context: ProjectResource, request: Request) -> Response:
     )
 
 
-@view_config(route_name="hatch_page", request_method="GET", permission="read")
+@view_config(route_name="hatch_0", request_method="GET", permission="read")
+@view_config(route_name="hatch_1", request_method="GET", permission="read")
+@view_config(route_name="hatch_2", request_method="GET", permission="read")
+@view_config(route_name="hatch_3", request_method="GET", permission="read")
 def hatch_page(context: ProjectResource, request: Request) -> Response:
     """The same page where hatch looks for files that exist already: always HTML."""
     services = request.services

@@ -11,6 +11,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from pypicloud_lite.access.rules import EVERYONE
+from pypicloud_lite.errors import Rejected
 from pypicloud_lite.version import version
 from pypicloud_lite.views.documents import server_url
 from pypicloud_lite.views.request import Request
@@ -21,16 +22,26 @@ _POLICY = (
 )
 
 
-@view_config(route_name="home", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+@view_config(route_name="robots", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def robots(_request: Request) -> Response:
+    """A private index is nothing for search engines."""
+    return Response("User-agent: *\nDisallow: /\n", content_type="text/plain")
+
+
+@view_config(route_name="home", request_method="GET", permission="public")
 def home(request: Request) -> Response:
     """What this is and how to use it, with the addresses of this very server."""
     services = request.services
     base = server_url(request)
-    parts = urlsplit(base)
+    try:
+        parts = urlsplit(base)
+        hostname = parts.hostname or "localhost"
+    except ValueError as exc:
+        raise Rejected("The Host header names no host.") from exc
     values: dict[str, Any] = {
         "base": base,
         "host": parts.netloc,
-        "hostname": parts.hostname or "localhost",
+        "hostname": hostname,
         "secure": parts.scheme == "https",
         "style_url": request.script_name + "/static/style.css",
         "simple_path": request.script_name + "/simple/",

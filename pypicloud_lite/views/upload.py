@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import GoneAction, InvalidForm, InvalidMetadata
 from pypicloud_lite.names import parse_filename
-from pypicloud_lite.publishing import Upload
 from pypicloud_lite.views.documents import file_document
 from pypicloud_lite.views.form import received_upload
 from pypicloud_lite.views.request import Request
@@ -31,8 +32,8 @@ def upload(request: Request) -> Response:
         request.environ,
         services.publishing.spool,
         max_file_size=services.settings.max_file_size,
+        check=lambda fields: _check_action(request, fields),
     ) as received:
-        _check_action(request, received)
         published = services.publishing.publish(received, request.user)
     return json_response(file_document(request, published.file))
 
@@ -57,11 +58,11 @@ def upload_file(context: ProjectResource, request: Request) -> Response:
     return json_response(file_document(request, published.file))
 
 
-def _check_action(request: Request, received: Upload) -> None:
-    action = received.fields.get(":action") or request.GET.get(":action") or "file_upload"
+def _check_action(request: Request, fields: Mapping[str, str]) -> None:
+    action = fields.get(":action") or request.GET.get(":action") or "file_upload"
     if action in _GONE:
         raise GoneAction(f"The action {action!r} is no longer offered by package indexes.")
     if action != "file_upload":
         raise InvalidForm(f"Unknown action {action[:100]!r}.")
-    if received.fields.get("protocol_version", "1") != "1":
+    if fields.get("protocol_version", "1") != "1":
         raise InvalidForm("Unknown protocol version.")

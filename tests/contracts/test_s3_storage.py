@@ -309,7 +309,7 @@ class TestPresigned:
         assert fetch(url) == content
         assert fetch(url, Range="bytes=10-19") == content[10:20]
         for tampered in (url.replace("demo-1", "demo-2"), url[:-4] + "beef"):
-            with pytest.raises(urllib.error.HTTPError, match="40[34]"):
+            with pytest.raises(urllib.error.HTTPError, match=r"40[34]"):
                 fetch(tampered)
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(url.partition("?")[0])

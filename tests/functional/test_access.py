@@ -188,7 +188,7 @@ class TestCredentials:
         client.get("/simple/", extra_environ={"HTTP_AUTHORIZATION": header}, status=200)
 
     def test_the_realm_is_a_setting(self, make_client: Callable[..., Client]) -> None:
-        client = make_client(pypi__default_read=None, pypi__realm='our "index"')
+        client = make_client(pypi__default_read=None, pypi__realm="our index")
         header = client.get("/simple/", status=401).headers["WWW-Authenticate"]
         assert header.startswith('Basic realm="our index"')
 

@@ -415,7 +415,9 @@ class TestRefused:
         uv = "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7"
         body, content_type = multipart([("content", WHEEL, b"no zip")])
         response = writer.send("/legacy/", body, content_type, 400, Accept=uv)
-        assert set(response.json) == {"code", "title", "message"}
+        assert response.content_type == "application/problem+json"
+        assert response.json["title"] == "Bad Request"
+        assert response.json["detail"] == response.json["message"]
         assert response.json["code"] == "invalid-archive"
 
 

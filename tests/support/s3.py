@@ -94,6 +94,7 @@ def seaweedfs() -> Iterator[S3Server]:
         command = [
             _tool("weed"), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-volume.max=20000", "-master.volumeSizeLimitMB=32",
             f"-admin.port={free_port()}",
             f"-admin.port.grpc={free_port()}",
             *(f"-{name}.port={port}" for name, port in ports.items()),

@@ -89,7 +89,12 @@ def test_an_unknown_variable_is_a_problem(tmp_path: Path) -> None:
         ("pypi.storage", "os.path.join", "is not a subclass"),
         ("pypi.storage", "no.such.module.Class", "can be imported"),
         ("pypi.db", "redis", "needs no Redis"),
-        ("pypi.db", "pypicloud.cache.RedisCache", "must be one of sql"),
+        ("pypi.db", "pypicloud.cache.RedisCache", "needs no Redis"),
+        ("pypi.realm", 'our "index"', "must be printable ASCII"),
+        ("pypi.realm", "Größe", "must be printable ASCII"),
+        ("packages.demo.user.writer", "rw", "Did you mean package.*?"),
+        ("user.broken", "$6$garbage", "is a broken sha512_crypt hash"),
+        ("db.url", "sqlite:////", "can't be used"),
         ("pypi.db", "dynamo", "needs no DynamoDB"),
         ("db.url", "mysql://root:hunter2@127.0.0.1/pypi?charset=utf8mb4", "needs no MySQL"),
         ("db.url", "redis://:hunter2@localhost", "needs no Redis"),
@@ -171,6 +176,30 @@ def test_references_to_nobody_are_logged(tmp_path: Path, caplog: pytest.LogCaptu
 
 def test_a_setting_of_another_storage_is_reported(tmp_path: Path) -> None:
     assert "storage.bukket" in problems(tmp_path, storage__bukket="x")
+
+
+def test_rules_do_not_come_from_the_environment(tmp_path: Path) -> None:
+    text = problems(tmp_path, {"PPC_PACKAGE_DEMO_GROUP_WRITERS": "rw"})
+    assert "PPC_PACKAGE_DEMO_GROUP_WRITERS overrides no rule" in text
+
+
+def test_no_password_is_made_while_settings_are_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    problems(tmp_path, auth__admin_password_file=str(path), pypi__fallback="x")
+    assert not path.exists()
+
+
+def test_a_password_file_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    text = problems(tmp_path, auth__admin_password_file=str(tmp_path), user__admin=None)
+    assert "auth.admin_password_file = " in text
+
+
+def test_a_database_server_may_have_any_name(tmp_path: Path) -> None:
+    text = problems(tmp_path, db__url="mysql+pymysql://u:hunter2@postgresql.example/x")
+    assert "needs no MySQL" in text
+    source = Source({"db.url": "postgresql://u:p@db.mysql.internal/x"})
+    load(source)
+    source.check()
 
 
 def test_secrets_are_in_no_problem(tmp_path: Path) -> None:
