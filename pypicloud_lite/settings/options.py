@@ -117,25 +117,29 @@ class Source:
             self._problems.append(sentence)
 
     def read(self, declared: Option) -> Any:
-        """The typed value of an option; its default when absent or wrong (and then recorded)."""
+        """The typed value of an option; its default when absent or wrong (and then recorded).
+
+        ``None`` where there is no default: :meth:`check` raises before anyone uses it.
+        """
         given = [
             (name, value)
             for name in (declared.name, *declared.aliases)
             if (value := self.text(name)) is not None
         ]
         if not given:
-            if declared.default is REQUIRED:
-                self.problem(
-                    f"{declared.name} is missing ({declared.kind.label}). {declared.help}".strip()
-                )
-            return declared.default
+            if declared.default is not REQUIRED:
+                return declared.default
+            self.problem(
+                f"{declared.name} is missing ({declared.kind.label}). {declared.help}".strip()
+            )
+            return None
         name, value = given[0]
         try:
             return declared.kind.parse(value)
         except (ValueError, KeyError):
             shown = "the value given" if declared.kind.secret else repr(value)
             self.problem(f"{name} = {shown}: must be {declared.kind.label}.")
-            return declared.default
+            return None if declared.default is REQUIRED else declared.default
 
     def group(self, group: type[T]) -> T:
         """Read a whole settings dataclass."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from functools import lru_cache
 from typing import Any
 
-import boto3.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -57,15 +55,9 @@ def make_client(settings: S3Settings, options: BotoOptions, **changes: Any) -> A
     }
     given = {name: value for name, value in own.items() if value is not None}
     config = {"max_pool_connections": POOL} | dict(options.config) | changes
-    return _session(**options.session).client(
+    return options.boto_session.client(
         "s3", config=Config(**config), **(dict(options.client) | given)
     )
-
-
-@lru_cache(maxsize=4)
-def _session(**options: Any) -> boto3.session.Session:
-    """A session: it reads botocore's data once, for all clients made of it."""
-    return boto3.session.Session(**options)
 
 
 def bucket_url(settings: S3Settings, options: BotoOptions) -> str:

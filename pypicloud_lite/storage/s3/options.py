@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import boto3.session
@@ -35,6 +35,11 @@ class BotoOptions:
     session: Mapping[str, Any]
     client: Mapping[str, Any]
     config: Mapping[str, Any]
+
+    @cached_property
+    def boto_session(self) -> boto3.session.Session:
+        """One session for all clients with these options: it reads botocore's data once."""
+        return boto3.session.Session(**self.session)
 
 
 def read_boto_options(section: Section) -> BotoOptions:
