@@ -25,8 +25,9 @@ lint: $(VENV)/.lint ## ruff, and whether older and newer Pythons can run the cod
 	$(BIN)/ruff format --check .
 	$(BIN)/vermin -q --target=3.11- --no-tips --violations pypicloud_lite
 
-types: $(VENV)/.lint ## mypy, strict
+types: $(VENV)/.lint ## mypy, strict, against the oldest and the newest standard library
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.14
 
 layers: $(VENV)/.lint ## imports point downwards only
 	$(BIN)/lint-imports

@@ -57,6 +57,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
         _check_index(source, settings.index)
     storage = _build_storage(source, settings.server)
     index = _build_index(settings.index, storage)
+    LOG.info("storage %s, index %s", storage.identity(), index)
     _bring_in_step(storage, index)
     passwords = make_passwords(hashes, settings.auth)
     pages = PageCache(settings.server.page_cache_size)

@@ -81,7 +81,8 @@ def _chosen(answers: Answers) -> dict[str, str]:
     chosen = {"pypi.storage": answers.storage}
     chosen |= {_SETTINGS[name]: _escaped(value) for name, value in answers.values.items() if value}
     chosen["db.url"] = "sqlite:///%(here)s/data/index.sqlite"
-    chosen["auth.admins"] = answers.admin
+    has_own_admin = answers.kind == "production" or answers.password_hash is not None
+    chosen["auth.admins"] = answers.admin if has_own_admin else "admin"
     if answers.kind == "production":
         chosen |= {"pypi.default_read": "authenticated", "pypi.default_write": "uploaders"}
     else:

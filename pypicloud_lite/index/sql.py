@@ -261,6 +261,9 @@ class SqlIndex(Index):
             if connection.scalar(select(state.c.schema_version)) != SCHEMA_VERSION:
                 raise IndexUnavailable("The index database lost its tables.")
 
+    def __repr__(self) -> str:
+        return str(self._engine.url)  # which hides the password
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -40,7 +40,7 @@ class CloudFrontStorage(S3Storage):
         section.finish()
         client = connect(settings, options, section)
         urls = cloudfront_urls(settings, front, key)
-        return cls(client, settings, urls, cls.uploader(client, settings, options))
+        return cls.build(client, settings, options, urls)
 
 
 def cloudfront_urls(

@@ -220,18 +220,22 @@ class FileStorage(Storage):
 
     def scan(self) -> Iterator[StoredFile]:
         seen: set[str] = set()
+        passed_over = 0
         with os_translated("storage.dir", may_be_missing=False):
             if not self._spools.is_dir():
                 raise StorageUnavailable(f"{self._root} is not the folder that it was at start")
             for path, found, facts in _walk(self._root):
                 stored = self._stored(path, found, facts)
-                if stored is None:
-                    continue
-                if stored.filename in seen:
+                if stored is not None and stored.filename in seen:
                     LOG.warning("%s is there more than once; passed over", stored.key)
+                    stored = None
+                if stored is None:
+                    passed_over += 1
                     continue
                 seen.add(stored.filename)
                 yield stored
+        if passed_over:
+            LOG.info("%d files are no distribution files; passed over", passed_over)
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(key)
@@ -249,12 +253,12 @@ class FileStorage(Storage):
             return None
         relative = path.relative_to(self._root)
         if not stat_module.S_ISREG(found.st_mode) or found.st_size == 0:
-            LOG.info("%s is not a distribution file; passed over", relative)
+            LOG.debug("%s is not a distribution file; passed over", relative)
             return None
         try:
             name = self._name_of(relative)
         except InvalidFilename as exc:
-            LOG.info("%s is passed over: %s", relative, exc)
+            LOG.debug("%s is passed over: %s", relative, exc)
             return None
         return StoredFile(
             key=relative.as_posix(),

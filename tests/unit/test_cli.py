@@ -14,6 +14,8 @@ from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.app import make_app
 from pypicloud_lite.cli import main
 from pypicloud_lite.cli.reference import reference, sections
+from tests.support.keys import pem, rsa_key
+from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import fast_hash
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +111,38 @@ class TestMakeConfig:
         output = tmp_path / "asked.ini"
         assert main(["make-config", str(output)]) == 0
         assert read_ini(output)["storage.dir"] == str(tmp_path / "here")
+
+    @pytest.mark.parametrize("kind", ["development", "production"])
+    @pytest.mark.parametrize("storage", ["s3", "cloudfront"])
+    def test_an_ini_for_a_bucket_starts(
+        self, tmp_path: Path, moto_server: S3Server, kind: str, storage: str
+    ) -> None:
+        key = tmp_path / "100% key.pem"
+        key.write_text(pem(rsa_key()))
+        bucket = new_bucket()
+        options = [
+            f"--storage={storage}", f"--bucket={bucket}", f"--endpoint-url={moto_server.url}",
+            "--region=eu-central-1", "--prefix=pkgs/", "--admin=the-boss",
+        ]  # fmt: skip
+        if storage == "cloudfront":
+            options += ["--domain=d.cloudfront.net", "--key-id=K1", f"--key-file={key}"]
+        output = tmp_path / "bucket.ini"
+        assert main(["make-config", "--yes", f"--{kind}", *options, str(output)]) == 0
+        environ = {
+            "PPC_USER_THE_BOSS": fast_hash("a"), "PPC_USER_CI": fast_hash("c"),
+            "PPC_STORAGE_ACCESS_KEY": "testing", "PPC_STORAGE_SECRET_KEY": "testingsecret",
+        }  # fmt: skip
+        start(output, environ)
+        assert bucket in {b["Name"] for b in moto_server.client().list_buckets()["Buckets"]}
+
+    @pytest.mark.parametrize(
+        "arguments", [["--storage", "s3"], ["--storage", "cloudfront", "--bucket", "b"]]
+    )
+    def test_what_is_needed_is_asked_for(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    ) -> None:
+        assert main(["make-config", "--yes", *arguments, str(tmp_path / "x.ini")]) == 2
+        assert "is needed for" in capsys.readouterr().err
 
     def test_an_existing_file_is_kept(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
-from datetime import UTC
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -39,11 +38,12 @@ from pypicloud_lite.storage.s3.connect import (
     honours_if_none_match,
 )
 from pypicloud_lite.storage.s3.errors import explain, translated
+from pypicloud_lite.storage.s3.heads import Heads
 from pypicloud_lite.storage.s3.listing import CORE_METADATA, META
 from pypicloud_lite.storage.s3.metadata import from_object_metadata, to_object_metadata
 from pypicloud_lite.storage.s3.options import BotoOptions, read_boto_options
 from pypicloud_lite.storage.s3.reading import ObjectReader
-from pypicloud_lite.storage.s3.uploads import Taken, Uploader, etag_of
+from pypicloud_lite.storage.s3.uploads import Taken, Uploader
 from pypicloud_lite.storage.s3.urls import BotocoreUrls, PresignedUrls, PublicUrls, Urls
 
 LOG = logging.getLogger(__name__)
@@ -57,16 +57,20 @@ class S3Storage(Storage):
     Args:
         client: boto3's.
         urls: makes the URLs that clients are sent to.
+        heads: asks for objects.
         uploader: writes objects.
     """
 
     concurrency = 32
 
-    def __init__(self, client: Any, settings: S3Settings, urls: Urls, uploader: Uploader) -> None:
+    def __init__(
+        self, client: Any, settings: S3Settings, urls: Urls, uploader: Uploader, heads: Heads
+    ) -> None:
         self._client = client
         self._settings = settings
         self._urls = urls
         self._uploader = uploader
+        self._heads = heads
         self._names = NameLocks(_lock_folder(self.identity()))
 
     @classmethod
@@ -74,12 +78,13 @@ class S3Storage(Storage):
         settings, options = cls.read_settings(section)
         section.finish()
         client = connect(settings, options, section)
-        return cls(
-            client,
-            settings,
-            make_urls(client, settings, options),
-            cls.uploader(client, settings, options),
-        )
+        return cls.build(client, settings, options, make_urls(client, settings, options))
+
+    @classmethod
+    def build(cls, client: Any, settings: S3Settings, options: BotoOptions, urls: Urls) -> Self:
+        """The backend around a client; finds out what the server can do."""
+        uploader = cls.uploader(client, settings, options)
+        return cls(client, settings, urls, uploader, make_heads(client, settings, options))
 
     @staticmethod
     def read_settings(section: Section) -> tuple[S3Settings, BotoOptions]:
@@ -222,12 +227,10 @@ class S3Storage(Storage):
         return from_meta(stored, facts) if isinstance(facts, dict) else None
 
     def _facts_of_object(self, stored: StoredFile) -> DistributionFile:
-        with translated(stored.key):
-            head = self._client.head_object(Bucket=self._settings.bucket, Key=stored.key)
-        if head["ContentLength"] != stored.size:
+        head = self._heads.head(stored.key)
+        if head.size != stored.size:
             raise FileMissing(f"{stored.key} was replaced while it was being looked at.")
-        modified = head["LastModified"].astimezone(UTC)
-        return from_object_metadata(stored, head.get("Metadata", {}), modified)
+        return from_object_metadata(stored, head.metadata, head.modified)
 
     def _with_core_metadata(self, file: DistributionFile) -> DistributionFile:
         """Bring back the core metadata that an upload which died after its object left out."""
@@ -240,13 +243,10 @@ class S3Storage(Storage):
         return file
 
     def open(self, file: DistributionFile) -> IO[bytes]:
-        with translated(file.key):
-            head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
-        if etag_of(head) != file.stamp.partition("+")[0]:
+        head = self._heads.head(file.key)
+        if head.etag != file.stamp.partition("+")[0]:
             raise FileChanged(f"{file.filename} was changed behind the index.")
-        reader = ObjectReader(
-            self._client, self._settings.bucket, file.key, head["ContentLength"], etag_of(head)
-        )
+        reader = ObjectReader(self._client, self._settings.bucket, file.key, head.size, head.etag)
         return io.BufferedReader(reader, 1 << 18)
 
     def core_metadata(self, file: DistributionFile) -> bytes:
@@ -283,11 +283,10 @@ class S3Storage(Storage):
 
     def annotate(self, file: DistributionFile) -> DistributionFile:
         with self.changing(file.filename):
-            with translated(file.key):
-                head = self._client.head_object(Bucket=self._settings.bucket, Key=file.key)
-            if head["ContentLength"] != file.size:
+            head = self._heads.head(file.key)
+            if head.size != file.size:
                 raise FileChanged(f"{file.filename} was changed behind the index.")
-            return self._write_facts(file, etag_of(head))
+            return self._write_facts(file, head.etag)
 
     def delete(self, file: DistributionFile) -> None:
         # The file first: what has no file is served to nobody.
@@ -349,11 +348,23 @@ def _lock_folder(identity: str) -> Path:
     return folder
 
 
+def make_heads(client: Any, settings: S3Settings, options: BotoOptions) -> Heads:
+    """What asks for objects of a bucket, by its settings."""
+    signer = None
+    if _has_current_signatures(options):
+        base = bucket_url(settings, options)
+        signer = PresignedUrls(client, base, settings, method="HEAD")
+    return Heads(client, settings.bucket, signer)
+
+
+def _has_current_signatures(options: BotoOptions) -> bool:
+    return options.config.get("signature_version", "s3v4") in ("s3v4", "v4")
+
+
 def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:
     """What makes the URLs of a bucket, by its settings."""
     base = bucket_url(settings, options)
     if settings.public_url:
         return PublicUrls(base, seconds=_PUBLIC_SECONDS)
-    version = options.config.get("signature_version", "s3v4")
-    signer = PresignedUrls if version in ("s3v4", "v4") else BotocoreUrls
+    signer = PresignedUrls if _has_current_signatures(options) else BotocoreUrls
     return signer(client, base, settings)

@@ -49,7 +49,7 @@ class _Found:
         try:
             name = parse_stored_filename(filename, folder, _version(filename, folder))
         except InvalidFilename as exc:
-            LOG.info("%s is passed over: %s", self.key, exc)
+            LOG.debug("%s is passed over: %s", self.key, exc)
             return None
         # What changes when someone else changes a fact belongs to the stamp.
         stamp = self.etag + "".join(
@@ -82,13 +82,13 @@ def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[Sto
     Sidecars sort behind their file, though not always right behind it.
     """
     waiting: dict[str, _Found] = {}
-    seen: set[str] = set()
+    entries = _Entries()
     for listed in objects:
         key = listed["Key"]
         if key.startswith(prefix + OWN):
             continue
         for owner in [owner for owner in waiting if key > owner + CORE_METADATA]:
-            yield from _entry(waiting.pop(owner), seen)
+            yield from entries.of(waiting.pop(owner))
         suffix = next((suffix for suffix in _SIDECARS if key.endswith(suffix)), None)
         if suffix is not None:
             found = waiting.get(key.removesuffix(suffix))
@@ -98,19 +98,31 @@ def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[Sto
             waiting[key] = _Found(
                 key, listed["Size"], listed["ETag"].strip('"'), listed["LastModified"]
             )
+        else:
+            entries.passed_over += 1
     for found in waiting.values():
-        yield from _entry(found, seen)
+        yield from entries.of(found)
+    if entries.passed_over:
+        LOG.info("%d objects are no distribution files; passed over", entries.passed_over)
 
 
-def _entry(found: _Found, seen: set[str]) -> Iterator[StoredFile]:
-    stored = found.stored()
-    if stored is None:
-        return
-    if stored.filename in seen:
-        LOG.warning("%s is there more than once; passed over", stored.key)
-        return
-    seen.add(stored.filename)
-    yield stored
+class _Entries:
+    """Tells distribution files from all else, and counts the rest."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self.passed_over = 0
+
+    def of(self, found: _Found) -> Iterator[StoredFile]:
+        stored = found.stored()
+        if stored is not None and stored.filename in self._seen:
+            LOG.warning("%s is there more than once; passed over", stored.key)
+            stored = None
+        if stored is None:
+            self.passed_over += 1
+            return
+        self._seen.add(stored.filename)
+        yield stored
 
 
 def status_prefix(prefix: str) -> str:

@@ -101,6 +101,7 @@ class PresignedUrls(WindowedUrls):
 
     Args:
         base: the URL that keys are appended to, as botocore has it, see ``connect.bucket_url``.
+        method: of the requests that the URLs are good for.
     """
 
     def __init__(
@@ -109,9 +110,11 @@ class PresignedUrls(WindowedUrls):
         base: str,
         settings: S3Settings,
         clock: Callable[[], float] = time.time,
+        method: str = "GET",
     ) -> None:
         super().__init__(min(settings.expire_after, MAX_SIGV4_SECONDS), clock)
         self._client = client
+        self._method = method
         self._region = client.meta.region_name or "us-east-1"
         parts = urlsplit(base)
         self._scheme, self._host, self._path = parts.scheme, parts.netloc, parts.path.rstrip("/")
@@ -159,7 +162,10 @@ class PresignedUrls(WindowedUrls):
             f"{name}={quote(value, safe='-_.~')}" for name, value in sorted(query.items())
         )
         path = f"{self._path}/{quote_key(key)}"
-        request = f"GET\n{path}\n{canonical_query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
+        request = (
+            f"{self._method}\n{path}\n{canonical_query}\nhost:{self._host}\n\nhost\n"
+            "UNSIGNED-PAYLOAD"
+        )
         digest = hashlib.sha256(request.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
         signing_key = _signing_key(secret_key, day, self._region)
