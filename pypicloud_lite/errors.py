@@ -160,6 +160,12 @@ class SyncRefused(Unavailable):
     code = "sync-refused"
 
 
+class IndexBuilding(Unavailable):
+    """The index was never complete, or can't be brought in step."""
+
+    code = "index-building"
+
+
 class IndexUnavailable(Unavailable):
     """The index database failed; raised from the library's own exception."""
 

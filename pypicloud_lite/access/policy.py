@@ -98,8 +98,8 @@ class BasicAuthPolicy:
 
         Args:
             permission: ``public`` (everyone), ``list`` (may read something; the page is filtered),
-                ``upload`` (may write something), or the value of a :class:`Permission` on the
-                context's project.
+                ``upload`` (may write something), ``admin``, or the value of a
+                :class:`Permission` on the context's project.
         """
         identity = self.identity(request)
         user = identity.user
@@ -109,6 +109,8 @@ class BasicAuthPolicy:
             return Denied("a page of another site sent this, with credentials that a browser kept")
         if permission == "public":
             allowed = True
+        elif permission == "admin":
+            allowed = user is not None and user in self._rules.admins
         elif permission == "list":
             allowed = user is not None or self._rules.may_read_something(None)
         elif permission == "upload":

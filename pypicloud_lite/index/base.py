@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 
 from pypicloud_lite.model import DistributionFile, Project, ProjectStatus, ProjectSummary
 from pypicloud_lite.names import ProjectName
@@ -65,21 +66,38 @@ class Index(ABC):
         """For each key in the index: filename, size and stamp, to compare with a listing."""
 
     @abstractmethod
-    def apply(
-        self,
-        identity: str,
-        *,
-        changed: Iterable[DistributionFile],
-        gone: Collection[str],
-        statuses: Mapping[ProjectName, ProjectStatus],
+    def begin_sync(self, identity: str) -> int:
+        """Begin to bring the index in step with the storage; an index of another is emptied.
+
+        Returns:
+            A mark: what is changed by others from now on wins over what the listing says.
+        """
+
+    @abstractmethod
+    def merge(
+        self, mark: int, changed: Collection[DistributionFile], gone: Collection[str]
     ) -> None:
-        """Bring the index to the state of the storage in one transaction, and mark it complete.
+        """Take over what a listing found, but for files that were changed since ``mark``.
 
         Args:
-            identity: the storage's name.
             changed: files that are new or differ.
             gone: filenames that are no longer there.
+        """
+
+    @abstractmethod
+    def end_sync(
+        self, identity: str, mark: int, statuses: Mapping[ProjectName, ProjectStatus]
+    ) -> None:
+        """Mark the index as complete.
+
+        Args:
             statuses: all projects that aren't simply active.
+        """
+
+    @abstractmethod
+    def leading(self) -> AbstractContextManager[bool]:
+        """Whether this process is the one that synchronizes, of all that share the database, for
+        as long as the block runs.
         """
 
     @abstractmethod

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -47,6 +47,8 @@ files = Table(
     "lite_files",
     metadata,
     Column("filename", String(255), primary_key=True),
+    #: That of the index when this row was written.
+    Column("serial", BigInteger, nullable=False),
     #: The name in lower case: spellings that some disks can't tell apart are one name.
     Column("folded", String(255), nullable=False, index=True),
     Column("project", String(200), ForeignKey("lite_projects.name"), nullable=False, index=True),
@@ -65,4 +67,12 @@ files = Table(
     Column("upload_time", String(27), nullable=False),
     Column("yanked", Text),
     Column("provenance", Text),
+)
+
+#: Files that were removed lately, so that a synchronization under way doesn't bring them back.
+tombstones = Table(
+    "lite_tombstones",
+    metadata,
+    Column("filename", String(255), primary_key=True),
+    Column("serial", BigInteger, nullable=False, index=True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -13,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pypicloud_lite.errors import IndexUnavailable
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import reading, writing
-from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state
+from pypicloud_lite.index.engine import leadership, reading, writing
+from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state, tombstones
 from pypicloud_lite.model import (
     DistributionFile,
     Project,
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 _STATE_ROW = 1
 _BATCH = 500
+#: Columns that aren't facts of the file.
+_OWN = ("folded", "serial")
 
 
 class SqlIndex(Index):
@@ -44,9 +47,27 @@ class SqlIndex(Index):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        self._prepared = False
+        try:
+            self._prepare()
+        except IndexUnavailable as exc:
+            LOG.error("%s The index is tried again with each request.", exc)
+
+    def _reading(self) -> AbstractContextManager[Connection]:
         self._prepare()
+        return reading(self._engine)
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        self._prepare()
+        return writing(self._engine)
 
     def _prepare(self) -> None:
+        """Make the tables if that has not been done; a database that was down may be back."""
+        if not self._prepared:
+            self._make_tables()
+            self._prepared = True
+
+    def _make_tables(self) -> None:
         """Make the tables, or replace those of another version of the schema."""
         with writing(self._engine) as connection:
             there = set(inspect(connection).get_table_names()) & set(metadata.tables)
@@ -71,18 +92,18 @@ class SqlIndex(Index):
     # -- reading ---------------------------------------------------------------------------
 
     def ready(self, identity: str) -> bool:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return connection.scalar(select(state.c.storage)) == identity
 
     def serial(self, project: ProjectName | None = None) -> int:
         statement = select(state.c.serial)
         if project is not None:
             statement = select(projects.c.serial).where(projects.c.name == project)
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return connection.scalar(statement) or 0
 
     def project(self, name: ProjectName) -> Project | None:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             found = connection.execute(
                 select(projects).where(projects.c.name == name)
             ).one_or_none()
@@ -93,12 +114,12 @@ class SqlIndex(Index):
 
     def file(self, project: ProjectName, filename: str) -> DistributionFile | None:
         statement = select(files).where(files.c.filename == filename, files.c.project == project)
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             row = connection.execute(statement).one_or_none()
         return None if row is None else _file(row)
 
     def status(self, project: ProjectName) -> ProjectStatus:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             found = connection.execute(
                 select(projects).where(projects.c.name == project)
             ).one_or_none()
@@ -106,12 +127,12 @@ class SqlIndex(Index):
 
     def spellings(self, filename: str) -> list[str]:
         statement = select(files.c.filename).where(files.c.folded == filename.lower())
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return list(connection.scalars(statement))
 
     def project_names(self) -> list[ProjectName]:
         statement = select(files.c.project).distinct().order_by(files.c.project)
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return cast("list[ProjectName]", list(connection.scalars(statement)))
 
     def summaries(self) -> list[ProjectSummary]:
@@ -130,7 +151,7 @@ class SqlIndex(Index):
             .group_by(files.c.project, files.c.upload_time)
             .order_by(files.c.project)
         )
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return [
                 ProjectSummary(ProjectName(name), summary, parse_iso_utc(when))
                 for name, summary, when in connection.execute(statement)
@@ -138,7 +159,7 @@ class SqlIndex(Index):
 
     def stamps(self) -> Mapping[str, tuple[str, int, str]]:
         statement = select(files.c.key, files.c.filename, files.c.size, files.c.stamp)
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             return {
                 row.key: (row.filename, row.size, row.stamp)
                 for row in connection.execute(statement)
@@ -147,35 +168,56 @@ class SqlIndex(Index):
     # -- changing --------------------------------------------------------------------------
 
     def put(self, file: DistributionFile) -> None:
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             self._put(connection, [file])
 
     def remove(self, filename: str) -> None:
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             self._remove(connection, [filename])
 
     def set_status(self, project: ProjectName, status: ProjectStatus) -> None:
-        with writing(self._engine) as connection:
+        with self._writing() as connection:
             self._set_status(connection, project, status)
             self._drop_empty(connection, {project})
 
-    def apply(
-        self,
-        identity: str,
-        *,
-        changed: Iterable[DistributionFile],
-        gone: Collection[str],
-        statuses: Mapping[ProjectName, ProjectStatus],
-    ) -> None:
-        with writing(self._engine) as connection:
+    def begin_sync(self, identity: str) -> int:
+        with self._writing() as connection:
             if connection.scalar(select(state.c.storage)) not in ("", identity):
                 LOG.warning("the index was of another storage; it is built again")
-                connection.execute(delete(files))
-                connection.execute(delete(projects))
-            for names in _batches(gone):
-                self._remove(connection, names)
-            for batch in _batches(changed):
-                self._put(connection, batch)
+                for table in (files, projects, tombstones):
+                    connection.execute(delete(table))
+                connection.execute(update(state).values(storage=""))
+            return connection.scalar(select(state.c.serial)) or 0
+
+    def merge(
+        self, mark: int, changed: Collection[DistributionFile], gone: Collection[str]
+    ) -> None:
+        for names in _batches(gone):
+            with self._writing() as connection:
+                self._remove(connection, sorted(set(names) - self._newer(connection, names, mark)))
+        for batch in _batches(changed):
+            with self._writing() as connection:
+                newer = self._newer(connection, [file.filename for file in batch], mark)
+                self._put(connection, [file for file in batch if file.filename not in newer])
+
+    @staticmethod
+    def _newer(connection: Connection, filenames: Collection[str], mark: int) -> set[str]:
+        """Those of the names that someone put or removed after ``mark``."""
+        found: set[str] = set()
+        for table in (files, tombstones):
+            found |= set(
+                connection.scalars(
+                    select(table.c.filename).where(
+                        table.c.filename.in_(list(filenames)), table.c.serial > mark
+                    )
+                )
+            )
+        return found
+
+    def end_sync(
+        self, identity: str, mark: int, statuses: Mapping[ProjectName, ProjectStatus]
+    ) -> None:
+        with self._writing() as connection:
             known = {
                 row.name: _status(row)
                 for row in connection.execute(
@@ -187,15 +229,21 @@ class SqlIndex(Index):
                 if known.get(project, ProjectStatus()) != wanted:
                     self._set_status(connection, project, wanted)
                     self._drop_empty(connection, {project})
+            connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
             connection.execute(update(state).values(storage=identity))
 
+    def leading(self) -> AbstractContextManager[bool]:
+        return leadership(self._engine)
+
     def _put(self, connection: Connection, batch: Collection[DistributionFile]) -> None:
+        if not batch:
+            return
         old = connection.scalars(
             select(files.c.project).where(files.c.filename.in_([file.filename for file in batch]))
         )
         touched = set(old) | {file.project for file in batch}
-        self._touch(connection, touched)
-        rows = [_row(file) for file in batch]
+        serial = self._touch(connection, touched)
+        rows = [_row(file) | {"serial": serial} for file in batch]
         upsert = self._insert(files)
         columns = {
             column.name: upsert.excluded[column.name]
@@ -210,10 +258,18 @@ class SqlIndex(Index):
     def _remove(self, connection: Connection, filenames: Collection[str]) -> None:
         wanted = files.c.filename.in_(list(filenames))
         touched = set(connection.scalars(select(files.c.project).where(wanted)))
-        if touched:
-            connection.execute(delete(files).where(wanted))
-            self._touch(connection, touched)
-            self._drop_empty(connection, touched)
+        if not touched:
+            return
+        serial = self._touch(connection, touched)
+        connection.execute(delete(files).where(wanted))
+        self._drop_empty(connection, touched)
+        upsert = self._insert(tombstones)
+        connection.execute(
+            upsert.on_conflict_do_update(
+                index_elements=[tombstones.c.filename], set_={"serial": upsert.excluded.serial}
+            ),
+            [{"filename": filename, "serial": serial} for filename in filenames],
+        )
 
     def _set_status(
         self, connection: Connection, project: ProjectName, status: ProjectStatus
@@ -225,9 +281,9 @@ class SqlIndex(Index):
             .values(status=status.status, status_reason=status.reason)
         )
 
-    def _touch(self, connection: Connection, names: Collection[str]) -> None:
+    def _touch(self, connection: Connection, names: Collection[str]) -> int:
         """Give the projects, made where absent, a new serial."""
-        serial = connection.scalar(
+        serial: int = connection.scalar(
             update(state).values(serial=state.c.serial + 1).returning(state.c.serial)
         )
         rows = [
@@ -241,6 +297,7 @@ class SqlIndex(Index):
             ),
             rows,
         )
+        return serial
 
     @staticmethod
     def _drop_empty(connection: Connection, names: Collection[str]) -> None:
@@ -257,7 +314,7 @@ class SqlIndex(Index):
     # -- the rest --------------------------------------------------------------------------
 
     def check(self) -> None:
-        with reading(self._engine) as connection:
+        with self._reading() as connection:
             if connection.scalar(select(state.c.schema_version)) != SCHEMA_VERSION:
                 raise IndexUnavailable("The index database lost its tables.")
 
@@ -279,7 +336,7 @@ def _status(row: Row[Any]) -> ProjectStatus:
 
 
 def _row(file: DistributionFile) -> dict[str, Any]:
-    row = {column.name: getattr(file, column.name) for column in files.c if column.name != "folded"}
+    row = {column.name: getattr(file, column.name) for column in files.c if column.name not in _OWN}
     row["folded"] = file.filename.lower()
     row["upload_time"] = iso_utc(file.upload_time)
     return row
@@ -287,6 +344,7 @@ def _row(file: DistributionFile) -> dict[str, Any]:
 
 def _file(row: Row[Any]) -> DistributionFile:
     values = row._asdict()
-    del values["folded"]
+    for name in _OWN:
+        del values[name]
     values["upload_time"] = parse_iso_utc(values["upload_time"])
     return DistributionFile(**values)

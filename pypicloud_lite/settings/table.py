@@ -135,6 +135,13 @@ class ServerSettings:
         "max_request_body_size in [server:main].",
         default_text="1GiB",
     )
+    sync_interval: int = option(
+        "pypi.sync_interval",
+        integer(maximum=7 * 86400, unit="seconds"),
+        3600,
+        "How often the storage is listed for what others changed there. 0: only at the start, by "
+        "/admin/rebuild and by `pypicloud-lite sync`.",
+    )
     legacy_formats: bool = option(
         "pypi.legacy_formats",
         boolean,
@@ -158,9 +165,11 @@ class IndexSettings:
         "db.url",
         text,
         None,
-        "SQLAlchemy URL of the index database, such as sqlite:////var/lib/pypi/index.sqlite. A "
+        "SQLAlchemy URL of the index database: sqlite:////var/lib/pypi/index.sqlite for the "
+        "processes of one host, or postgresql://user:password@host/database (with the extra "
+        "pypicloud-lite[postgresql]) for several hosts. A "
         "database that pypicloud used may be named: its own tables are left alone.",
-        default_text="a SQLite file below storage.dir",
+        default_text="a SQLite file below storage.dir, else in the working directory",
     )
     pool_size: int = option(
         "db.pool_size", integer(1, 1000, "connections"), 16, "Connections kept open per process."

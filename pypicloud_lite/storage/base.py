@@ -8,7 +8,7 @@ of HTTP requests. What a client shall get is a value: serve this local file, or 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ class Storage(ABC):
         """The URL that index pages carry; ``None``: this server's own download URL."""
         return None
 
-    def page_epoch(self) -> int:
+    def page_epoch(self) -> Hashable:
         """Changes whenever the URLs that :meth:`page_url` gives do."""
         return 0
 

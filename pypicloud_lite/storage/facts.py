@@ -25,11 +25,14 @@ _CHUNK = 1 << 20
 _DIGITS = re.compile(r"\A[0-9a-f]+\Z")
 
 
-def to_meta(file: DistributionFile, *, written: float | None = None) -> dict[str, Any]:
+def to_meta(
+    file: DistributionFile, *, written: float | None = None, etag: str | None = None
+) -> dict[str, Any]:
     """The content of the file's ``.meta``.
 
     Args:
         written: when the file was, seconds since the epoch; see :func:`was_written_at`.
+        etag: of the object; see :func:`is_of_etag`.
     """
     known = {
         "summary": file.summary,
@@ -41,6 +44,7 @@ def to_meta(file: DistributionFile, *, written: float | None = None) -> dict[str
     ours = {
         "size": file.size,
         "written": None if written is None else int(written),
+        "etag": etag,
         "upload_time": iso_utc(file.upload_time),
         "blake2b_256": file.blake2b_256,
         "core_metadata_sha256": file.core_metadata_sha256,
@@ -87,6 +91,12 @@ def was_written_at(meta: Mapping[str, Any], when: float) -> bool:
     """
     ours = meta.get(_OURS)
     return isinstance(ours, dict) and ours.get("written") == int(when)
+
+
+def is_of_etag(meta: Mapping[str, Any], etag: str) -> bool:
+    """Whether the facts were written for the object that has this ETag."""
+    ours = meta.get(_OURS)
+    return isinstance(ours, dict) and ours.get("etag") == etag
 
 
 def from_content(

@@ -36,6 +36,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] 
     ("packages_bare", "/api/package", None, ("GET",)),
     ("package_bare", "/api/package/{project}", contexts.project, ("GET",)),
     ("package", "/api/package/{project}/", contexts.project, ("GET",)),
+    ("rebuild", "/admin/rebuild", None, ("GET", "POST")),
+    ("rebuild_slash", "/admin/rebuild/", None, ("GET", "POST")),
     ("home", "/", None, ("GET", "POST")),
     ("root_page", "/{project}/", contexts.root_page, ("GET",)),
     ("root_page_bare", "/{project}", contexts.root_page, ("GET",)),

@@ -21,15 +21,19 @@ LOG = logging.getLogger(__name__)
 def health(request: Request) -> Response:
     """200 when everything works, else 503; the reasons hold no secrets."""
     services = request.services
-    parts = {"storage": _state(services.storage.check), "index": _state(services.index.check)}
+    parts = {
+        "storage": _state(services.storage.check),
+        "index": _state(services.index.check, services.follower.check),
+    }
     healthy = all(state == "ok" for state in parts.values())
     document = {"status": "ok" if healthy else "failing", **parts}
     return json_response(document, status=200 if healthy else 503)
 
 
-def _state(check: Callable[[], None]) -> str:
+def _state(*checks: Callable[[], None]) -> str:
     try:
-        check()
+        for check in checks:
+            check()
     except PypicloudLiteError as exc:
         LOG.error("health check failed: %s", exc)
         return exc.message

@@ -11,7 +11,7 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
 from pypicloud_lite.access.rules import EVERYONE
-from pypicloud_lite.errors import Rejected
+from pypicloud_lite.errors import Rejected, Unavailable
 from pypicloud_lite.version import version
 from pypicloud_lite.views.documents import server_url
 from pypicloud_lite.views.request import Request
@@ -26,6 +26,14 @@ _POLICY = (
 def robots(_request: Request) -> Response:
     """A private index is nothing for search engines."""
     return Response("User-agent: *\nDisallow: /\n", content_type="text/plain")
+
+
+def _count(request: Request) -> int | None:
+    """How many projects the caller may read; ``None`` while nobody knows."""
+    try:
+        return len(request.services.catalog.readable_projects(request.user))
+    except Unavailable:
+        return None
 
 
 @view_config(route_name="home", request_method="GET", permission="public")
@@ -45,7 +53,7 @@ def home(request: Request) -> Response:
         "secure": parts.scheme == "https",
         "style_url": request.script_name + "/static/style.css",
         "simple_path": request.script_name + "/simple/",
-        "projects": len(services.catalog.readable_projects(request.user)),
+        "projects": _count(request),
         "user": request.user,
         "anonymous_read": EVERYONE in services.rules.default_read,
         "fallback": services.upstream.simple_url if services.upstream.enabled else None,

@@ -141,16 +141,14 @@ class IndexContract:
         assert (summary.name, summary.summary) == ("demo", "new")
         assert summary.last_modified == NOON.replace(hour=13)
 
-    def test_applying_a_listing_brings_everything_in_step(self, index: Index) -> None:
+    def test_a_listing_brings_everything_in_step(self, index: Index) -> None:
         index.put(entry("gone-1.0.tar.gz"))
         index.put(entry())
         index.set_status(OTHER, ProjectStatus("archived"))
-        index.apply(
-            "store",
-            changed=[entry(stamp="2"), entry("new-1.0.tar.gz")],
-            gone=["gone-1.0.tar.gz"],
-            statuses={DEMO: ProjectStatus("deprecated", "old")},
-        )
+        mark = index.begin_sync("store")
+        index.merge(mark, [entry(stamp="2"), entry("new-1.0.tar.gz")], ["gone-1.0.tar.gz"])
+        assert not index.ready("store")
+        index.end_sync("store", mark, {DEMO: ProjectStatus("deprecated", "old")})
         assert index.ready("store")
         assert not index.ready("another store")
         assert index.project_names() == ["demo", "new"]
@@ -160,17 +158,52 @@ class IndexContract:
         assert project.status == ProjectStatus("deprecated", "old")
         assert index.project(OTHER) is None
 
+    def test_what_others_change_meanwhile_wins_over_the_listing(self, index: Index) -> None:
+        index.put(entry("deleted-1.0.tar.gz"))
+        index.put(entry("yanked-1.0.tar.gz"))
+        mark = index.begin_sync("store")
+        index.remove("deleted-1.0.tar.gz")
+        index.put(entry("yanked-1.0.tar.gz", yanked="bad"))
+        index.put(entry("new-1.0.tar.gz"))
+        listed = [entry("deleted-1.0.tar.gz"), entry("yanked-1.0.tar.gz"), entry("found-1.tar.gz")]
+        index.merge(mark, listed, ["new-1.0.tar.gz"])
+        index.end_sync("store", mark, {})
+        assert index.project_names() == ["found", "new", "yanked"]
+        file = index.file(project_name("yanked"), "yanked-1.0.tar.gz")
+        assert file is not None
+        assert file.yanked == "bad"
+
+    def test_a_deletion_of_the_past_hinders_nobody(self, index: Index) -> None:
+        index.put(entry())
+        index.remove("demo-1.0.tar.gz")
+        mark = index.begin_sync("store")
+        index.merge(mark, [entry()], [])
+        index.end_sync("store", mark, {})
+        assert index.project_names() == ["demo"]
+
     def test_an_index_of_another_storage_is_emptied(self, index: Index) -> None:
-        index.apply("first", changed=[entry()], gone=[], statuses={})
-        index.apply("second", changed=[entry("other-1.0.tar.gz")], gone=[], statuses={})
+        for store, filename in (("first", "demo-1.0.tar.gz"), ("second", "other-1.0.tar.gz")):
+            mark = index.begin_sync(store)
+            index.merge(mark, [entry(filename)], [])
+            index.end_sync(store, mark, {})
         assert index.project_names() == ["other"]
 
-    def test_applying_many_files_works(self, index: Index) -> None:
+    def test_many_files_at_once_work(self, index: Index) -> None:
         many = [entry(f"demo-{number}.tar.gz") for number in range(2345)]
-        index.apply("store", changed=iter(many), gone=[], statuses={})
+        mark = index.begin_sync("store")
+        index.merge(mark, many, [])
         assert len(index.stamps()) == 2345
-        index.apply("store", changed=[], gone=[file.filename for file in many], statuses={})
+        index.merge(index.begin_sync("store"), [], [file.filename for file in many])
         assert len(index.stamps()) == 0
+
+    def test_one_leads_at_a_time(self, index: Index, again: Callable[[], Index]) -> None:
+        other = again()
+        with index.leading() as first:
+            assert first
+            with other.leading() as second:
+                assert not second
+        with other.leading() as second:
+            assert second
 
     def test_another_connection_sees_a_change_at_once(
         self, index: Index, again: Callable[[], Index]

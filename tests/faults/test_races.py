@@ -91,6 +91,7 @@ def consistent(services: Services, tmp_path: Path) -> None:
         assert set(services.index.project(project).files) == set(  # type: ignore[union-attr]
             fresh.index.project(project).files  # type: ignore[union-attr]
         )
+    fresh.follower.stop()
     fresh.index.close()
 
 
@@ -221,28 +222,41 @@ class TestSync:
     def test_a_file_deleted_meanwhile_is_not_brought_back(
         self, services: Services, monkeypatch: pytest.MonkeyPatch, client: Client, tmp_path: Path
     ) -> None:
-        (tmp_path / "packages" / "demo-2.0.tar.gz").write_bytes(sdist(version="2.0"))
+        client.as_("writer").upload(WHEEL, FIRST, status=200)
         with paused(monkeypatch, services.storage, "describe", after=True) as pause:
-            syncing = in_background(lambda: sync(services.storage, services.index))
+            syncing = in_background(lambda: sync(services.storage, services.index, rebuild=True))
             assert pause.reached.wait(20)
-            (tmp_path / "packages" / "demo-2.0.tar.gz").unlink()
+            client.as_("writer").delete(f"/api/package/demo/{WHEEL}", status=200)
             pause.go_on.set()
             syncing.join()
         client.page("demo", status=404)
+        consistent(services, tmp_path)
 
-    def test_facts_written_meanwhile_are_not_overwritten(
+    def test_facts_changed_meanwhile_are_not_overwritten(
         self, services: Services, monkeypatch: pytest.MonkeyPatch, client: Client, tmp_path: Path
+    ) -> None:
+        client.as_("writer").upload(WHEEL, FIRST, status=200)
+        with paused(monkeypatch, services.storage, "describe", after=True) as pause:
+            syncing = in_background(lambda: sync(services.storage, services.index, rebuild=True))
+            assert pause.reached.wait(20)
+            yank = {"filename": WHEEL, "reason": "bad"}
+            client.as_("writer").post("/api/package/demo/yank", yank, status=200)
+            pause.go_on.set()
+            syncing.join()
+        assert client.page("demo").json["files"][0]["yanked"] == "bad"
+        consistent(services, tmp_path)
+
+    def test_a_file_seen_before_its_facts_gets_them_at_the_next_look(
+        self, services: Services, client: Client, tmp_path: Path
     ) -> None:
         client.as_("writer").upload(WHEEL, FIRST, status=200)
         meta = tmp_path / "packages" / "demo" / "1.0" / f"{WHEEL}.meta"
         content = meta.read_bytes()
         meta.unlink()  # as between the link and its facts
-        with paused(monkeypatch, services.storage, "describe", after=True) as pause:
-            syncing = in_background(lambda: sync(services.storage, services.index))
-            assert pause.reached.wait(20)
-            meta.write_bytes(content)
-            pause.go_on.set()
-            syncing.join()
+        sync(services.storage, services.index)
+        assert "uploader" not in client.get("/api/package/demo/").json["packages"][0]["metadata"]
+        meta.write_bytes(content)
+        sync(services.storage, services.index)
         (document,) = client.get("/api/package/demo/").json["packages"]
         assert document["metadata"]["uploader"] == "writer"
 

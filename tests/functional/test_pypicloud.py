@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pypicloud_lite.app import make_app
-from tests.conftest import Client
+from tests.conftest import Client, close
 from tests.support.dists import sdist, sha256, wheel
 
 #: What its make-config wrote for a production server with files, but for the name of the egg.
@@ -72,7 +72,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
     parser.read(tmp_path / "server.ini")
     app = make_app(dict(parser["app:main"]), {})
     yield Client(app)
-    app.registry.services.index.close()
+    close(app)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pypicloud_lite.app import make_app
-from tests.conftest import Client
+from tests.conftest import Client, close
 from tests.support.dists import metadata, sdist, sha256, wheel
 from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import app_settings
@@ -34,7 +34,7 @@ def make_s3_client(seaweed_server: S3Server, tmp_path: Path) -> Iterator[Callabl
 
     yield make
     for app in made:
-        app.registry.services.index.close()
+        close(app)
 
 
 @pytest.fixture

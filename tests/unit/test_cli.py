@@ -14,6 +14,7 @@ from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.app import make_app
 from pypicloud_lite.cli import main
 from pypicloud_lite.cli.reference import reference, sections
+from tests.conftest import close
 from tests.support.keys import pem, rsa_key
 from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import fast_hash
@@ -32,7 +33,7 @@ def read_ini(path: Path) -> dict[str, str]:
 
 def start(path: Path, environ: dict[str, str] | None = None) -> None:
     app = make_app(read_ini(path), environ or {})
-    app.registry.services.index.close()
+    close(app)
 
 
 class TestGenPassword:
@@ -99,7 +100,7 @@ class TestMakeConfig:
         app = make_app(read_ini(output), {})
         assert app.registry.services.passwords.verify("root", "sesame")
         assert "root" in app.registry.services.rules.admins
-        app.registry.services.index.close()
+        close(app)
         assert "sesame" not in output.read_text()
         assert output.stat().st_mode & 0o777 == 0o600
 
@@ -187,7 +188,7 @@ class TestCommittedFiles:
         rules = app.registry.services.rules
         assert not rules.may_read_something(None)
         assert not rules.may_write_something(None)
-        app.registry.services.index.close()
+        close(app)
 
 
 def test_settings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ def problems(tmp_path: Path, environ: dict[str, str] | None = None, **changes: s
 
 def starts(tmp_path: Path, environ: dict[str, str] | None = None, **changes: str | None):
     services = build_services(app_settings(tmp_path, **changes), environ or {})
+    services.follower.stop()
     services.index.close()
     return services
 

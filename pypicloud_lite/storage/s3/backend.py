@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace as changed
 from pathlib import Path
@@ -26,9 +26,15 @@ from pypicloud_lite.errors import (
 from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
 from pypicloud_lite.names import ProjectName, parse_stored_filename
 from pypicloud_lite.settings.options import Section
-from pypicloud_lite.settings.storages import S3Settings
+from pypicloud_lite.settings.storages import MAX_SIGV4_SECONDS, S3Settings
 from pypicloud_lite.storage.base import Location, RemoteUrl, Spool, Storage
-from pypicloud_lite.storage.facts import core_metadata_of, from_meta, hash_content, to_meta
+from pypicloud_lite.storage.facts import (
+    core_metadata_of,
+    from_meta,
+    hash_content,
+    is_of_etag,
+    to_meta,
+)
 from pypicloud_lite.storage.locks import NameLocks
 from pypicloud_lite.storage.oserrors import os_translated
 from pypicloud_lite.storage.s3 import listing
@@ -160,7 +166,8 @@ class S3Storage(Storage):
         return self._write_facts(file, etag)
 
     def _write_facts(self, file: DistributionFile, etag: str) -> DistributionFile:
-        content = json.dumps(to_meta(file), ensure_ascii=False, sort_keys=True).encode()
+        meta = to_meta(file, etag=etag)
+        content = json.dumps(meta, ensure_ascii=False, sort_keys=True).encode()
         facts = self._uploader.put_small(file.key + META, content, "application/json")
         return changed(file, stamp=f"{etag}+{facts}")
 
@@ -224,7 +231,9 @@ class S3Storage(Storage):
         except (FileMissing, ValueError, RecursionError) as exc:
             LOG.warning("the facts beside %s can't be read: %s", stored.key, exc)
             return None
-        return from_meta(stored, facts) if isinstance(facts, dict) else None
+        if not isinstance(facts, dict) or not is_of_etag(facts, stored.stamp.partition("+")[0]):
+            return None  # of an object that was replaced by others
+        return from_meta(stored, facts)
 
     def _facts_of_object(self, stored: StoredFile) -> DistributionFile:
         head = self._heads.head(stored.key)
@@ -250,10 +259,13 @@ class S3Storage(Storage):
         return io.BufferedReader(reader, 1 << 18)
 
     def core_metadata(self, file: DistributionFile) -> bytes:
+        wanted = file.core_metadata_sha256
         try:
-            return self._get(file.key + CORE_METADATA)
+            content = self._get(file.key + CORE_METADATA)
         except FileMissing:
-            pass
+            content = None
+        if content is not None and wanted in (None, hashlib.sha256(content).hexdigest()):
+            return content
         folders = file.project, file.version
         with self.open(file) as archive:
             found = core_metadata_of(archive, parse_stored_filename(file.filename, *folders))
@@ -276,7 +288,7 @@ class S3Storage(Storage):
     def page_url(self, file: DistributionFile) -> str | None:
         return None if self._settings.redirect_urls else self._urls.url(file.key).url
 
-    def page_epoch(self) -> int:
+    def page_epoch(self) -> Hashable:
         return 0 if self._settings.redirect_urls else self._urls.epoch()
 
     # -- changing --------------------------------------------------------------------------
@@ -367,4 +379,10 @@ def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:
     if settings.public_url:
         return PublicUrls(base, seconds=_PUBLIC_SECONDS)
     signer = PresignedUrls if _has_current_signatures(options) else BotocoreUrls
+    if signer is PresignedUrls and settings.expire_after > MAX_SIGV4_SECONDS:
+        LOG.warning(
+            "storage.expire_after = %d: AWS allows %d seconds at most, and URLs are made for these",
+            settings.expire_after,
+            MAX_SIGV4_SECONDS,
+        )
     return signer(client, base, settings)

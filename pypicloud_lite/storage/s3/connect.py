@@ -121,9 +121,12 @@ def honours_if_none_match(client: Any, settings: S3Settings) -> bool:
         return code_of(exc) != "NotImplemented"
     try:
         client.put_object(**probe)
-    except ClientError as exc:
+    except (ClientError, BotoCoreError) as exc:
         return code_of(exc) in TAKEN | CONFLICT
     else:
         return False
     finally:
-        client.delete_object(Bucket=settings.bucket, Key=key)
+        try:
+            client.delete_object(Bucket=settings.bucket, Key=key)
+        except (ClientError, BotoCoreError) as exc:
+            LOG.warning("files can't be deleted from the storage: %s", explain(exc))

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -42,7 +42,7 @@ class Urls(ABC):
     def url(self, key: str) -> RemoteUrl:
         """A URL for reading the object ``key``, and how long it is good for at least."""
 
-    def epoch(self) -> int:
+    def epoch(self) -> Hashable:
         """Changes whenever :meth:`url` gives another URL for the same key."""
         return 0
 
@@ -73,9 +73,9 @@ class WindowedUrls(Urls):
         self._clock = clock
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self.sign)
 
-    def epoch(self) -> int:
+    def epoch(self) -> Hashable:
         """See :class:`Urls`."""
-        return int(self._clock()) // self._window
+        return (int(self._clock()) // self._window, self.identity())
 
     def url(self, key: str) -> RemoteUrl:
         """See :class:`Urls`."""

@@ -1,0 +1,103 @@
+"""``pypicloud-lite sync``, ``rebuild`` and ``fsck``: looking after the index by hand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import plaster
+
+from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.check import differences
+from pypicloud_lite.index.sync import Progress, sync
+from pypicloud_lite.services import open_store
+from pypicloud_lite.storage.base import Storage
+
+
+def add_to(commands: Any) -> None:
+    """Add the commands to the parser."""
+    for name, text in (
+        ("sync", "bring the index in step with the storage, looking only at what changed"),
+        ("rebuild", "the same, looking at every file"),
+    ):
+        parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        parser.add_argument("ini")
+        parser.add_argument(
+            "--force", action="store_true", help="also when a large part of the files is gone"
+        )
+        parser.set_defaults(run=run_sync, rebuild=name == "rebuild")
+    parser = commands.add_parser(
+        "fsck",
+        help="compare index and storage",
+        description="Compare index and storage, and report each difference. Exit status 1 when "
+        "there is one.",
+    )
+    parser.add_argument("ini")
+    parser.add_argument("--hash", action="store_true", help="also read every file")
+    parser.add_argument(
+        "--repair", action="store_true", help="bring the index in step where it differs"
+    )
+    parser.set_defaults(run=run_fsck)
+
+
+def run_sync(arguments: argparse.Namespace) -> int:
+    """Synchronize, if nobody else does."""
+    storage, index = _open(arguments.ini)
+    with index.leading() as leads:
+        if not leads:
+            print("Another process is bringing the index in step right now.", file=sys.stderr)
+            return 1
+        report = sync(
+            storage, index, rebuild=arguments.rebuild, force=arguments.force, progress=_show
+        )
+    print(
+        f"{report.listed} files, {report.changed} new or changed, {report.gone} gone, "
+        f"in {report.seconds:.1f} s"
+    )
+    index.close()
+    return 0
+
+
+def run_fsck(arguments: argparse.Namespace) -> int:
+    """Report each difference."""
+    storage, index = _open(arguments.ini)
+    found = 0
+    for sentence in differences(storage, index, read_all=arguments.hash):
+        print(sentence)
+        found += 1
+    if found and arguments.repair:
+        with index.leading() as leads:
+            if not leads:
+                print("Another process is bringing the index in step.", file=sys.stderr)
+                return 1
+            sync(storage, index, rebuild=True, force=True)
+        left = list(differences(storage, index, read_all=arguments.hash))
+        print(f"{found} differences, {len(left)} left after the repair")
+        found = len(left)
+    elif not found:
+        print("index and storage agree")
+    index.close()
+    return 1 if found else 0
+
+
+def _open(ini: str) -> tuple[Storage, Index]:
+    path = Path(ini)
+    if not path.is_file():
+        raise SettingsError([f"there is no {path}"])
+    loader = plaster.get_loader(str(path.absolute()), protocols=["wsgi"])
+    return open_store(loader.get_wsgi_app_settings(), os.environ)
+
+
+def _show(progress: Progress) -> None:
+    """A bar where someone is looking."""
+    if not sys.stderr.isatty() or not progress.total:
+        return
+    width = 40
+    filled = width * progress.done // progress.total
+    bar = "#" * filled + "." * (width - filled)
+    end = "\n" if progress.done == progress.total else "\r"
+    print(f"[{bar}] {progress.done} of {progress.total}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,155 @@
+"""Keeping the index in step with the storage, in the background."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from dataclasses import dataclass
+
+from pypicloud_lite.errors import IndexBuilding, PypicloudLiteError
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.sync import Progress, SyncReport, sync
+from pypicloud_lite.storage.base import Storage
+
+LOG = logging.getLogger(__name__)
+
+#: How long a start waits for the first synchronization before it serves without, in seconds.
+START_WAIT = 1.0
+#: How soon a synchronization that failed, or that another process does, is tried again.
+_RETRY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of the last synchronization, and of the one under way."""
+
+    running: bool = False
+    progress: Progress | None = None
+    report: SyncReport | None = None
+    #: Why the last one failed.
+    problem: str | None = None
+
+
+class Follower:
+    """A thread that synchronizes at the start, on request, and every so often.
+
+    Of all processes that share the database one synchronizes at a time.
+
+    Args:
+        interval: seconds between synchronizations; 0: only at the start and on request.
+    """
+
+    def __init__(self, storage: Storage, index: Index, *, interval: float) -> None:
+        self._storage = storage
+        self._index = index
+        self._interval = interval
+        self._wanted = threading.Condition()
+        self._request: tuple[bool, bool] | None = (False, False)
+        self._stopping = False
+        self._ready = False
+        self.state = State()
+        #: Set whenever a synchronization has ended.
+        self.idle = threading.Event()
+
+    def start(self, wait: float = START_WAIT) -> None:
+        """Begin; returns when the first synchronization is done, or after ``wait`` seconds."""
+        self._start_thread()
+        # The child of a fork has none of its parent's threads.
+        os.register_at_fork(after_in_child=self._start_thread)
+        self.idle.wait(wait)
+
+    def _start_thread(self) -> None:
+        self._wanted = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a synchronization under way is finished first."""
+        with self._wanted:
+            self._stopping = True
+            self._wanted.notify_all()
+        self._thread.join()
+
+    def request(self, *, rebuild: bool = False, force: bool = False) -> bool:
+        """Ask for a synchronization now; False when one is under way or waiting."""
+        with self._wanted:
+            if self._request is not None or self.state.running:
+                return False
+            self._request = (rebuild, force)
+            self.idle.clear()
+            self._wanted.notify_all()
+        return True
+
+    def require_ready(self) -> None:
+        """Do nothing once the index has been complete, by whatever process.
+
+        Raises:
+            IndexBuilding: it isn't yet.
+        """
+        if not self._ready:
+            self._ready = self._index.ready(self._storage.identity())
+        if not self._ready:
+            raise IndexBuilding(self.describe())
+
+    def describe(self) -> str:
+        """How far the first synchronization is, as a sentence."""
+        state = self.state
+        if state.problem is not None:
+            return f"The index can't be built yet: {state.problem}"
+        if state.progress is None:
+            return "The index is being built: the storage is being listed."
+        return f"The index is being built: {state.progress.done} of {state.progress.total} files."
+
+    def check(self) -> None:
+        """Do nothing if the index is complete and its last synchronization was good.
+
+        Raises:
+            IndexBuilding: otherwise, with the reason.
+        """
+        self.require_ready()
+        if self.state.problem is not None:
+            raise IndexBuilding(self.state.problem)
+
+    def _run(self) -> None:
+        pause: float | None = 0.0
+        while True:
+            with self._wanted:
+                if self._request is None:
+                    self._wanted.wait_for(lambda: self._stopping or self._request, pause)
+                if self._stopping:
+                    return
+                rebuild, force = self._request or (False, False)
+                self._request = None
+                self.state = State(running=True, report=self.state.report)
+            pause = self._once(rebuild=rebuild, force=force)
+            self.idle.set()
+
+    def _once(self, *, rebuild: bool, force: bool) -> float | None:
+        """Synchronize once; how long to wait before the next time (``None``: for ever)."""
+        report, problem = None, None
+        try:
+            with self._index.leading() as leads:
+                if leads:
+                    report = sync(
+                        self._storage,
+                        self._index,
+                        rebuild=rebuild,
+                        force=force,
+                        progress=self._on_progress,
+                    )
+        except PypicloudLiteError as exc:
+            problem = exc.message
+            LOG.error("the index could not be brought in step with the storage: %s", exc)
+        except Exception as exc:
+            problem = f"{type(exc).__name__}, see the log"
+            LOG.exception("the index could not be brought in step with the storage")
+        self.state = State(report=report or self.state.report, problem=problem)
+        if problem is not None or (report is None and not self._ready):
+            return _RETRY
+        return self._interval or None
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.state = State(running=True, progress=progress, report=self.state.report)
+        if progress.total and progress.done:
+            LOG.info("indexing: %d of %d files", progress.done, progress.total)
