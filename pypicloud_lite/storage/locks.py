@@ -37,7 +37,7 @@ class NameLocks:
         if slot in held:
             yield
             return
-        with (self._folder / f"{slot:02d}{self._suffix}").open("wb") as lock:
+        with (self._folder / f"{slot:02d}{self._suffix}").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
             held.add(slot)
             try:

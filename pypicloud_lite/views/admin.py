@@ -22,14 +22,14 @@ def rebuild(request: Request) -> Response:
     follower.request(rebuild=True)
     follower.idle.wait(_WAIT)
     state = follower.state
-    if state.running or not follower.idle.is_set():
+    if state.problem is not None:
+        return json_response({"status": "failed", "problem": state.problem}, status=503)
+    if state.running or not follower.idle.is_set() or state.report is None:
+        # Here, or in another process.
         document = {"status": "running"}
         if state.progress is not None:
             document |= {"done": str(state.progress.done), "total": str(state.progress.total)}
         return json_response(document, status=202)
-    if state.problem is not None:
-        return json_response({"status": "failed", "problem": state.problem}, status=503)
-    assert state.report is not None
     return json_response(
         {
             "status": "done",

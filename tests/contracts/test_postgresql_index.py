@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from pypicloud_lite.index.base import Index
@@ -17,24 +15,12 @@ from tests.contracts.index import IndexContract, entry
 
 
 @pytest.fixture
-def database(postgresql_url: str) -> str:
-    """A new database on the server."""
-    name = f"test_{uuid.uuid4().hex}"
-    url = make_url(postgresql_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def open_index(database: str) -> Iterator[Callable[[], SqlIndex]]:
+def open_index(postgresql_database: str) -> Iterator[Callable[[], SqlIndex]]:
     opened: list[SqlIndex] = []
     lock = threading.Lock()
 
     def make() -> SqlIndex:
-        index = SqlIndex(make_engine(database, pool_size=4))
+        index = SqlIndex(make_engine(postgresql_database, pool_size=4))
         with lock:
             opened.append(index)
         return index
@@ -55,8 +41,8 @@ class TestPostgresqlIndex(IndexContract):
 
 
 @pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg2", "postgresql+psycopg"])
-def test_every_name_of_the_driver_works(database: str, driver: str) -> None:
-    url = make_url(database).set(drivername=driver).render_as_string(hide_password=False)
+def test_every_name_of_the_driver_works(postgresql_database: str, driver: str) -> None:
+    url = make_url(postgresql_database).set(drivername=driver).render_as_string(hide_password=False)
     index = SqlIndex(make_engine(url))
     index.put(entry())
     index.close()

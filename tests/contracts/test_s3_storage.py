@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import HTTPClientError
 
 from pypicloud_lite.errors import FileExists
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.storage.base import RemoteUrl, Storage
 from pypicloud_lite.storage.s3.backend import S3Storage, make_urls
 from pypicloud_lite.storage.s3.connect import make_client
+from pypicloud_lite.storage.s3.heads import Heads
 from tests.contracts.storage import SDIST, WHEEL, StorageContract, publish
 from tests.support.dists import metadata, sdist, sha256, wheel
 from tests.support.keys import pem, rsa_key
@@ -211,6 +213,51 @@ class TestLayout:
             grants = client.get_object_acl(Bucket=bucket, Key=file.key)["Grants"]
             assert any(grant["Permission"] == "READ" for grant in grants)
             storage.delete(file)
+
+
+class TestHeads:
+    """A rebuild asks for each object; through boto3 that would take ten times as long."""
+
+    @pytest.mark.parametrize("addressing_style", ["path", "auto"])
+    def test_objects_are_asked_for_without_boto3(
+        self, seaweed_server: S3Server, monkeypatch: pytest.MonkeyPatch, addressing_style: str
+    ) -> None:
+        settings = seaweed_server.settings(
+            new_bucket(), storage__addressing_style=addressing_style, storage__prefix="a b~ü/"
+        )
+        storage = open_storage(settings)
+        file = publish(storage, SDIST, sdist(), summary="plain")
+        quick: list[bool] = []
+        original = Heads._quickly
+
+        def watched(self: Heads, key: str) -> Any:
+            found = original(self, key)
+            quick.append(found is not None)
+            return found
+
+        monkeypatch.setattr(Heads, "_quickly", watched)
+        (listed,) = storage.scan()
+        assert storage.describe(listed) == file
+        assert quick == [True]
+
+    def test_what_fails_there_is_asked_for_through_boto3(
+        self, seaweed_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = open_storage(seaweed_server.settings(new_bucket()))
+        file = publish(storage, SDIST, sdist(), summary="plain")
+        (listed,) = storage.scan()
+
+        def broken(_request: Any) -> Any:
+            raise HTTPClientError(error="down")
+
+        monkeypatch.setattr(storage._heads, "_send", broken)  # type: ignore[attr-defined]
+        assert storage.describe(listed) == file
+
+    def test_both_ways_say_the_same(self, seaweed_server: S3Server) -> None:
+        storage = open_storage(seaweed_server.settings(new_bucket()))
+        file = publish(storage, SDIST, sdist(), summary="plain")
+        heads = storage._heads  # type: ignore[attr-defined]
+        assert heads._quickly(file.key) == heads._thoroughly(file.key)
 
 
 class TestCutOff:

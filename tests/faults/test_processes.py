@@ -99,13 +99,24 @@ def test_a_request_that_is_under_way_is_finished(tmp_path: Path) -> None:
     assert (tmp_path / "packages" / "demo" / "1" / filename).read_bytes() == content
 
 
-def test_an_upload_through_one_process_is_on_the_others_next_page(tmp_path: Path) -> None:
-    with Server(tmp_path) as first, Server(tmp_path) as second:
+def test_an_upload_through_one_process_is_on_the_others_next_page(
+    tmp_path: Path, shared: dict[str, str]
+) -> None:
+    with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
         for number in range(10):
             filename, content = demo(number)
             writing, reading = (first, second) if number % 2 else (second, first)
             assert upload(writing, filename, content) == 200
             assert files(reading)[filename] == sha256(content)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Settings of servers that share a folder and a database."""
+    if request.param == "sqlite":
+        return app_settings(tmp_path)
+    url = request.getfixturevalue("postgresql_database")
+    return app_settings(tmp_path, db__url=url.replace("%", "%%"))
 
 
 def race(servers: tuple[Server, Server], filename: str, contents: list[bytes]) -> list[int]:
@@ -114,8 +125,8 @@ def race(servers: tuple[Server, Server], filename: str, contents: list[bytes]) -
         return list(pool.map(upload, servers, [filename] * 2, contents))
 
 
-def test_two_processes_agree_on_one_winner(tmp_path: Path) -> None:
-    with Server(tmp_path) as first, Server(tmp_path) as second:
+def test_two_processes_agree_on_one_winner(tmp_path: Path, shared: dict[str, str]) -> None:
+    with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
         for number in range(8):
             filename = f"demo-{number}-py3-none-any.whl"
             contents = [wheel(version=str(number), summary=f"by {who}") for who in "ab"]

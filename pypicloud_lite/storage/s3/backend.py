@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import stat
 import tempfile
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from pypicloud_lite.errors import (
     FileExists,
     FileMissing,
     InvalidName,
+    SettingsError,
     StorageUnavailable,
 )
 from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
@@ -67,7 +69,7 @@ class S3Storage(Storage):
         uploader: writes objects.
     """
 
-    concurrency = 32
+    concurrency = 64
 
     def __init__(
         self, client: Any, settings: S3Settings, urls: Urls, uploader: Uploader, heads: Heads
@@ -357,6 +359,9 @@ def _lock_folder(identity: str) -> Path:
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"pypicloud-lite-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise SettingsError([f"{folder} belongs to someone else; set TMPDIR to another folder."])
     return folder
 
 

@@ -19,7 +19,7 @@ from pypicloud_lite.storage.s3.options import BotoOptions
 LOG = logging.getLogger(__name__)
 
 #: Requests that may be under way at once: those of a rebuild and of a few uploads.
-POOL = 64
+POOL = 96
 #: Where our own objects lie that are not beside a file, after the prefix.
 OWN = ".pypicloud-lite/"
 

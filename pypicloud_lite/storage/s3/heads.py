@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.compat import HTTPHeaders
+from botocore.awsrequest import AWSPreparedRequest, HeadersDict
 from botocore.exceptions import HTTPClientError
 
 from pypicloud_lite.storage.s3.errors import translated
@@ -65,7 +64,9 @@ class Heads:
             return None
         url = self._urls.sign(key, int(time.time()), self._urls.identity())
         try:
-            answer = self._send(AWSPreparedRequest("HEAD", url, HTTPHeaders(), None, False))
+            answer = self._send(
+                AWSPreparedRequest("HEAD", url, cast(Any, HeadersDict()), None, False)
+            )
         except HTTPClientError:
             return None
         headers = {name.lower(): value for name, value in answer.headers.items()}
