@@ -212,11 +212,19 @@ class Publishing:
             try:
                 self._storage.delete(file)
             except Unavailable:
-                self._index.put(file)
-                raise
+                if not self._is_gone(file):
+                    self._index.put(file)
+                    raise
             self._index.remove(file.filename)  # a synchronization may have seen it in between
         LOG.info("deleted %s by %s", file.filename, user or "anonymous")
         return file
+
+    def _is_gone(self, file: DistributionFile) -> bool:
+        """Whether a deletion took effect though its answer was lost."""
+        try:
+            return self._storage.stat(file.key) is None
+        except Unavailable:
+            return False
 
     def yank(
         self,

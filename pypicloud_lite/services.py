@@ -11,7 +11,7 @@ from pypicloud_lite.access.config import load_access, make_passwords
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.catalog import Catalog
-from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.follow import Follower
@@ -54,6 +54,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     rules, hashes = load_access(source, settings)
     upstream = Upstream.from_settings(source, settings.server, rules)
     storage, index = _open_store(source, settings)
+    _prepare(storage, index)
     passwords = make_passwords(hashes, settings.auth)
     server = settings.server
     LOG.info("storage %s, index %s", storage.identity(), index)
@@ -68,6 +69,24 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     )
 
 
+def _prepare(storage: Storage, index: Index) -> None:
+    """Look whether the storage is there; a complete index is served without it.
+
+    Raises:
+        SettingsError: there is nothing to serve.
+    """
+    try:
+        storage.prepare()
+    except SettingsError as exc:
+        try:
+            complete = index.ready(storage.identity())
+        except IndexUnavailable:
+            complete = False
+        if not complete:
+            raise
+        LOG.error("The storage is not there, and what is known is served without it. %s", exc)
+
+
 def open_store(ini: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Storage, Index]:
     """The storage and the index alone, for commands.
 
@@ -77,7 +96,9 @@ def open_store(ini: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Stor
     source = Source(ini, environ)
     settings = load(source)
     load_access(source, settings)
-    return _open_store(source, settings)
+    storage, index = _open_store(source, settings)
+    _prepare(storage, index)
+    return storage, index
 
 
 def _open_store(source: Source, settings: Settings) -> tuple[Storage, Index]:

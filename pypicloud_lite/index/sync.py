@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from pypicloud_lite.errors import FileMissing, SyncRefused
+from pypicloud_lite.errors import FileMissing, SyncRefused, Unavailable
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.model import DistributionFile, StoredFile
 from pypicloud_lite.storage.base import Storage
@@ -138,6 +138,8 @@ def _described(storage: Storage, fresh: list[StoredFile]) -> Iterator[Distributi
             return storage.describe(stored)
         except FileMissing:
             LOG.info("%s vanished while it was being indexed", stored.key)
+        except Unavailable:
+            raise  # the file is sound; an index without it would not be complete
         except Exception:
             LOG.exception("%s can't be indexed and is passed over", stored.key)
         return None

@@ -42,7 +42,8 @@ Location = LocalFile | RemoteUrl
 class Spool:
     """A temporary file that an upload is received into, in the place best for publishing it."""
 
-    path: Path
+    #: ``None`` for a file without a name, which nothing can leave behind.
+    path: Path | None
     #: Open for writing and reading.
     file: IO[bytes]
 
@@ -73,10 +74,20 @@ class Storage(ABC):
     def from_settings(cls, section: Section) -> Self:
         """Build the backend from ``storage.*``.
 
-        Read all settings, call ``section.finish()``, and only then touch anything outside.
+        Read all settings and call ``section.finish()``. What may be down for a while belongs into
+        :meth:`prepare`.
 
         Raises:
             SettingsError: the settings can't work, each problem in a sentence.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 - not everyone has something to do
+        """Find out at the start whether everything outside is there, and make what is missing.
+
+        A server that has a complete index starts all the same when this fails.
+
+        Raises:
+            SettingsError: with a sentence that says which setting to look at.
         """
 
     @abstractmethod

@@ -38,9 +38,9 @@ class CloudFrontStorage(S3Storage):
         front = section.group(CloudFrontSettings)
         key = _read_key(section, front)
         section.finish()
-        client = connect(settings, options, section)
+        connection = connect(settings, options, section)
         urls = cloudfront_urls(settings, front, key)
-        return cls.build(client, settings, options, urls)
+        return cls.build(connection, settings, options, urls)
 
 
 def cloudfront_urls(

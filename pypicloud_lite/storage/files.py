@@ -122,6 +122,7 @@ class FileStorage(Storage):
         final = self._path(file.key)
         with os_translated(file.key, may_be_missing=False), self.changing(file.filename):
             _sync_file(spool.file)
+            assert spool.path is not None
             if not self._publish(spool.path, final, file, replace=replace):
                 _sync_folder(final.parent)  # who published may not have come so far
                 return self._existing(file)
@@ -208,6 +209,7 @@ class FileStorage(Storage):
         with self.spool() as spool:
             spool.file.write(content)
             _sync_file(spool.file)
+            assert spool.path is not None
             os.replace(spool.path, target)
 
     @staticmethod

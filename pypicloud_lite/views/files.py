@@ -13,7 +13,7 @@ from pyramid.view import view_config
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.model import DistributionFile
 from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
-from pypicloud_lite.storage.base import RemoteUrl
+from pypicloud_lite.storage.base import LocalFile, RemoteUrl
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import Redirect, cache_control, matches
@@ -35,7 +35,7 @@ def download(context: ProjectResource, request: Request) -> Response:
     if isinstance(location, RemoteUrl) and _may_redirect(request, location):
         # A URL signed for GET fails for HEAD; what clients ask HEAD for, the index knows.
         return _head(request, file) if request.method == "HEAD" else _elsewhere(location)
-    return _stream(request, *catalog.open(file))
+    return _stream(request, *catalog.open(file), local=isinstance(location, LocalFile))
 
 
 def _may_redirect(request: Request, location: RemoteUrl) -> bool:
@@ -119,8 +119,14 @@ def _head(request: Request, file: DistributionFile) -> Response:
     return Response(status=200, headerlist=list(headers.items()), app_iter=[])
 
 
-def _stream(request: Request, file: DistributionFile, stream: IO[bytes]) -> Response:
-    """The bytes, whole or the range that the client wants (RFC 9110, section 14)."""
+def _stream(
+    request: Request, file: DistributionFile, stream: IO[bytes], *, local: bool
+) -> Response:
+    """The bytes, whole or the range that the client wants (RFC 9110, section 14).
+
+    Args:
+        local: reading never waits, so that the server may do so outside of its threads.
+    """
     environ = request.environ
     about = _file_headers(request, file)
     etag, modified = about["ETag"], about["Last-Modified"]
@@ -146,13 +152,15 @@ def _stream(request: Request, file: DistributionFile, stream: IO[bytes]) -> Resp
     headers.append(("Content-Length", str(stop - start)))
     stream.seek(start)
     return Response(
-        status=status, headerlist=headers, app_iter=_body(environ, stream, stop - start, size)
+        status=status,
+        headerlist=headers,
+        app_iter=_body(environ, stream, stop - start, whole=local and stop - start == size),
     )
 
 
-def _body(environ: dict[str, Any], stream: IO[bytes], length: int, size: int) -> Any:
+def _body(environ: dict[str, Any], stream: IO[bytes], length: int, *, whole: bool) -> Any:
     wrapper = environ.get("wsgi.file_wrapper")
-    if wrapper is not None and length == size:
+    if wrapper is not None and whole:
         return wrapper(stream, _BLOCK)
     return _Range(stream, length)
 

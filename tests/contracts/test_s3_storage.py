@@ -15,7 +15,7 @@ from pypicloud_lite.errors import FileExists
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.storage.base import RemoteUrl, Storage
 from pypicloud_lite.storage.s3.backend import S3Storage, make_urls
-from pypicloud_lite.storage.s3.connect import make_client
+from pypicloud_lite.storage.s3.connect import connect
 from pypicloud_lite.storage.s3.heads import Heads
 from tests.contracts.storage import SDIST, WHEEL, StorageContract, publish
 from tests.support.dists import metadata, sdist, sha256, wheel
@@ -367,7 +367,7 @@ class TestPresigned:
         file = publish(storage, WHEEL, wheel())
         older = Section(Source(settings | {"storage.signature_version": "s3"}), "storage.")
         s3, options = S3Storage.read_settings(older)
-        url = make_urls(make_client(s3, options), s3, options).url(file.key).url
+        url = make_urls(connect(s3, options, older), s3, options).url(file.key).url
         assert "AWSAccessKeyId=" in url
         assert fetch(url) == wheel()
         with pytest.raises(urllib.error.HTTPError, match="403"):

@@ -70,7 +70,9 @@ def new_bucket() -> str:
 def open_storage(settings: dict[str, str]) -> Storage:
     """The backend that an application with these settings would use."""
     source = Source(settings)
-    return storage_class(settings["pypi.storage"]).from_settings(Section(source, "storage."))
+    storage = storage_class(settings["pypi.storage"]).from_settings(Section(source, "storage."))
+    storage.prepare()
+    return storage
 
 
 @contextmanager

@@ -40,11 +40,7 @@ from pypicloud_lite.storage.facts import (
 from pypicloud_lite.storage.locks import NameLocks
 from pypicloud_lite.storage.oserrors import os_translated
 from pypicloud_lite.storage.s3 import listing
-from pypicloud_lite.storage.s3.connect import (
-    bucket_url,
-    connect,
-    honours_if_none_match,
-)
+from pypicloud_lite.storage.s3.connect import Connection, connect, find_bucket
 from pypicloud_lite.storage.s3.errors import explain, translated
 from pypicloud_lite.storage.s3.heads import Heads
 from pypicloud_lite.storage.s3.listing import CORE_METADATA, META
@@ -85,14 +81,22 @@ class S3Storage(Storage):
     def from_settings(cls, section: Section) -> Self:
         settings, options = cls.read_settings(section)
         section.finish()
-        client = connect(settings, options, section)
-        return cls.build(client, settings, options, make_urls(client, settings, options))
+        connection = connect(settings, options, section)
+        return cls.build(connection, settings, options, make_urls(connection, settings, options))
 
     @classmethod
-    def build(cls, client: Any, settings: S3Settings, options: BotoOptions, urls: Urls) -> Self:
-        """The backend around a client; finds out what the server can do."""
-        uploader = cls.uploader(client, settings, options)
-        return cls(client, settings, urls, uploader, make_heads(client, settings, options))
+    def build(
+        cls, connection: Connection, settings: S3Settings, options: BotoOptions, urls: Urls
+    ) -> Self:
+        """The backend around a client."""
+        client = connection.client
+        send_sha256 = options.config.get("request_checksum_calculation") != "when_required"
+        uploader = Uploader(client, settings, send_sha256=send_sha256)
+        return cls(client, settings, urls, uploader, make_heads(connection, settings, options))
+
+    def prepare(self) -> None:
+        find_bucket(self._client, self._settings)
+        self._uploader.conditional()
 
     @staticmethod
     def read_settings(section: Section) -> tuple[S3Settings, BotoOptions]:
@@ -109,28 +113,14 @@ class S3Storage(Storage):
         section.ignore(["dir"], "pypi.storage = s3 keeps no files in a folder")
         return settings, options
 
-    @staticmethod
-    def uploader(client: Any, settings: S3Settings, options: BotoOptions) -> Uploader:
-        """An uploader that knows what the server can do."""
-        conditional = honours_if_none_match(client, settings)
-        if not conditional:
-            LOG.warning(
-                "the S3 server ignores If-None-Match: two hosts that upload different files of one "
-                "name at the same moment may both succeed; uploads through one host are safe"
-            )
-        send_sha256 = options.config.get("request_checksum_calculation") != "when_required"
-        return Uploader(client, settings, conditional=conditional, send_sha256=send_sha256)
-
     # -- publishing ------------------------------------------------------------------------
 
     @contextmanager
     def spool(self) -> Iterator[Spool]:
         with os_translated("storage.spool_dir", may_be_missing=False):
-            file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below
-                dir=self._settings.spool_dir, prefix="pypicloud-lite-"
-            )
+            file = tempfile.TemporaryFile(dir=self._settings.spool_dir)  # noqa: SIM115
         with file:
-            yield Spool(Path(file.name), file)
+            yield Spool(None, file)
 
     @contextmanager
     def changing(self, filename: str) -> Iterator[None]:
@@ -155,17 +145,21 @@ class S3Storage(Storage):
         self, file: DistributionFile, spool: Spool, core_metadata: bytes | None, *, replace: bool
     ) -> DistributionFile:
         metadata, lossless = to_object_metadata(file)
-        if replace:
-            self._delete_keys(file.key + META, file.key + CORE_METADATA)
         try:
             etag = self._uploader.put_file(file, spool.file, metadata, replace=replace)
         except Taken:
             return self._same_or_refused(file, core_metadata)
+        # What lay beside an object that was replaced is not believed any more: the facts are of
+        # another ETag, the core metadata is older than the object.
         if core_metadata is not None and file.core_metadata_sha256 is not None:
             self._uploader.put_small(file.key + CORE_METADATA, core_metadata)
-        if lossless:
-            return changed(file, stamp=etag)
-        return self._write_facts(file, etag)
+        elif replace:
+            self._delete_keys(file.key + CORE_METADATA)
+        if not lossless:
+            return self._write_facts(file, etag)
+        if replace:
+            self._delete_keys(file.key + META)
+        return changed(file, stamp=etag)
 
     def _write_facts(self, file: DistributionFile, etag: str) -> DistributionFile:
         meta = to_meta(file, etag=etag)
@@ -198,6 +192,10 @@ class S3Storage(Storage):
         ):
             self._uploader.put_small(file.key + CORE_METADATA, core_metadata)
             there = changed(there, core_metadata_sha256=file.core_metadata_sha256)
+        if META not in stored.beside and not to_object_metadata(file)[1]:
+            # Its publisher died before it wrote what didn't fit; when it began is on record.
+            facts = changed(file, upload_time=there.upload_time, uploader=file.uploader)
+            return self._write_facts(facts, stored.stamp)
         return there
 
     # -- reading ---------------------------------------------------------------------------
@@ -365,24 +363,22 @@ def _lock_folder(identity: str) -> Path:
     return folder
 
 
-def make_heads(client: Any, settings: S3Settings, options: BotoOptions) -> Heads:
+def make_heads(connection: Connection, settings: S3Settings, options: BotoOptions) -> Heads:
     """What asks for objects of a bucket, by its settings."""
     signer = None
     if _has_current_signatures(options):
-        base = bucket_url(settings, options)
-        signer = PresignedUrls(client, base, settings, method="HEAD")
-    return Heads(client, settings.bucket, signer)
+        signer = PresignedUrls(connection.client, connection.base, settings, method="HEAD")
+    return Heads(connection.client, settings.bucket, signer)
 
 
 def _has_current_signatures(options: BotoOptions) -> bool:
     return options.config.get("signature_version", "s3v4") in ("s3v4", "v4")
 
 
-def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:
+def make_urls(connection: Connection, settings: S3Settings, options: BotoOptions) -> Urls:
     """What makes the URLs of a bucket, by its settings."""
-    base = bucket_url(settings, options)
     if settings.public_url:
-        return PublicUrls(base, seconds=_PUBLIC_SECONDS)
+        return PublicUrls(connection.base, seconds=_PUBLIC_SECONDS)
     signer = PresignedUrls if _has_current_signatures(options) else BotocoreUrls
     if signer is PresignedUrls and settings.expire_after > MAX_SIGV4_SECONDS:
         LOG.warning(
@@ -390,4 +386,4 @@ def make_urls(client: Any, settings: S3Settings, options: BotoOptions) -> Urls:
             settings.expire_after,
             MAX_SIGV4_SECONDS,
         )
-    return signer(client, base, settings)
+    return signer(connection.client, connection.base, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from botocore import UNSIGNED
@@ -24,21 +25,41 @@ POOL = 96
 OWN = ".pypicloud-lite/"
 
 
-def connect(settings: S3Settings, options: BotoOptions, section: Section) -> Any:
-    """A boto3 client, with the bucket there.
+@dataclass(frozen=True)
+class Connection:
+    """A client and the bucket that it is for."""
+
+    client: Any
+    #: The URL that keys are appended to.
+    base: str
+
+
+def connect(settings: S3Settings, options: BotoOptions, section: Section) -> Connection:
+    """A boto3 client; nothing is sent yet.
+
+    Raises:
+        SettingsError: the options don't go together, or the bucket has an impossible name.
+    """
+    try:
+        return Connection(make_client(settings, options), bucket_url(settings, options))
+    except (BotoCoreError, ValueError, TypeError) as exc:
+        problem = f"{section.prefix}bucket = {settings.bucket}: {explain(exc)}."
+        raise SettingsError([problem]) from exc
+
+
+def find_bucket(client: Any, settings: S3Settings) -> None:
+    """See to it that the bucket is there.
 
     Raises:
         SettingsError: with a sentence that says which setting to change.
     """
     try:
-        client = make_client(settings, options)
         ensure_bucket(client, settings)
-    except (ClientError, BotoCoreError, ValueError, TypeError) as exc:
+    except (ClientError, BotoCoreError) as exc:
         where = settings.endpoint_url or "AWS"
         raise SettingsError(
-            [f"{section.prefix}bucket = {settings.bucket} at {where}: {explain(exc)}."]
+            [f"storage.bucket = {settings.bucket} at {where}: {explain(exc)}."]
         ) from exc
-    return client
 
 
 def make_client(settings: S3Settings, options: BotoOptions, **changes: Any) -> Any:
@@ -106,11 +127,11 @@ def _create_bucket(client: Any, settings: S3Settings) -> None:
     )
 
 
-def honours_if_none_match(client: Any, settings: S3Settings) -> bool:
+def honours_if_none_match(client: Any, settings: S3Settings) -> bool | None:
     """Whether the server refuses to write a key twice when it is told so.
 
-    AWS does; some S3-compatible servers ignore the condition. A server that doesn't let us write
-    counts as honouring it: uploads will say what is wrong.
+    AWS does; some S3-compatible servers ignore the condition. ``None``: it could not be found out
+    now, because the server doesn't let us write, or fails.
     """
     key = f"{settings.prefix}{OWN}probe/{uuid.uuid4().hex}"
     probe = {"Bucket": settings.bucket, "Key": key, "Body": b"", "IfNoneMatch": "*"}
@@ -118,11 +139,11 @@ def honours_if_none_match(client: Any, settings: S3Settings) -> bool:
         client.put_object(**probe)
     except (ClientError, BotoCoreError) as exc:
         LOG.warning("the storage can't be written to: %s", explain(exc))
-        return code_of(exc) != "NotImplemented"
+        return False if code_of(exc) == "NotImplemented" else None
     try:
         client.put_object(**probe)
     except (ClientError, BotoCoreError) as exc:
-        return code_of(exc) in TAKEN | CONFLICT
+        return True if code_of(exc) in TAKEN | CONFLICT else None
     else:
         return False
     finally:

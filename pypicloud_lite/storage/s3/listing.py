@@ -92,7 +92,8 @@ def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[Sto
         suffix = next((suffix for suffix in _SIDECARS if key.endswith(suffix)), None)
         if suffix is not None:
             found = waiting.get(key.removesuffix(suffix))
-            if found is not None:
+            # Core metadata that is older than its object is of one that was replaced.
+            if found is not None and (suffix == META or listed["LastModified"] >= found.modified):
                 found.beside[suffix] = listed["ETag"].strip('"')
         elif listed["Size"]:
             waiting[key] = _Found(

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pypicloud_lite.errors import StorageUnavailable
 from pypicloud_lite.model import DistributionFile
 from pypicloud_lite.settings.storages import S3Settings
+from pypicloud_lite.storage.s3.connect import honours_if_none_match
 from pypicloud_lite.storage.s3.errors import CONFLICT, TAKEN, code_of, translated
 
 LOG = logging.getLogger(__name__)
@@ -37,18 +38,26 @@ class Uploader:
     """Puts objects with all options of the settings.
 
     Args:
-        conditional: the server honours ``If-None-Match``. Otherwise a name is looked up first,
-            under the lock that the callers on one host share, which is a weaker promise.
         send_sha256: send a SHA-256 checksum; else Content-MD5, which every server knows.
     """
 
-    def __init__(
-        self, client: Any, settings: S3Settings, *, conditional: bool, send_sha256: bool
-    ) -> None:
+    def __init__(self, client: Any, settings: S3Settings, *, send_sha256: bool) -> None:
         self._client = client
         self._settings = settings
-        self._conditional = conditional
         self._send_sha256 = send_sha256
+        self._conditional: bool | None = None
+
+    def conditional(self) -> bool | None:
+        """Whether the server honours ``If-None-Match``; asked again until it is known."""
+        if self._conditional is None:
+            self._conditional = honours_if_none_match(self._client, self._settings)
+            if self._conditional is False:
+                LOG.warning(
+                    "the S3 server ignores If-None-Match: two hosts that upload different files "
+                    "of one name at the same moment may both succeed; uploads through one host "
+                    "are safe"
+                )
+        return self._conditional
 
     def put_file(
         self, file: DistributionFile, source: IO[bytes], metadata: dict[str, str], *, replace: bool
@@ -62,11 +71,13 @@ class Uploader:
         arguments = self._arguments(metadata)
         if replace:
             return self._send(file, source, arguments)
-        if self._conditional:
-            return self._send(file, source, arguments, IfNoneMatch="*")
-        if self._exists(file.key):  # the caller holds the name's lock
+        conditional = self.conditional()
+        # Without the condition, a name is looked up first, under the lock that the callers on
+        # one host share, which is a weaker promise.
+        if not conditional and self._exists(file.key):
             raise Taken(file.key)
-        return self._send(file, source, arguments)
+        condition = {} if conditional is False else {"IfNoneMatch": "*"}
+        return self._send(file, source, arguments, **condition)
 
     def put_small(self, key: str, content: bytes, content_type: str = CONTENT_TYPE) -> str:
         """Write or replace a sidecar object; its ETag."""
