@@ -31,7 +31,11 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     """
     grace = float(settings.pop("shutdown_grace", GRACE))
     channels: dict[int, Any] = {}
-    server = create_server(app, map=channels, **settings)
+    try:
+        server = create_server(app, map=channels, **settings)
+    except OSError as exc:
+        address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
+        raise SystemExit(f"Can't listen on {address}: {exc.strerror}.") from exc
     server.print_listen("Serving on http://{}:{}")
     stopping = _stop_on_signal()
     while not stopping():

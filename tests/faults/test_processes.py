@@ -223,6 +223,16 @@ def test_files_dropped_by_hand_are_there_after_a_restart(tmp_path: Path) -> None
         files(server)
 
 
+def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
+    with Server(tmp_path) as first:
+        second = Server(tmp_path, wait=False)
+        second.port = first.port
+        second.start()
+        assert second.process is not None
+        assert second.process.wait(timeout=30) == 1
+        assert f"Can't listen on 127.0.0.1:{first.port}: " in second.log.read_text()
+
+
 def test_a_broken_setting_ends_the_start_with_all_problems(tmp_path: Path) -> None:
     settings = app_settings(tmp_path, pypi__fallback="x", storage__dir=None)
     server = Server(tmp_path, settings, wait=False)
