@@ -16,6 +16,8 @@ from typing import Any
 from waitress.server import create_server
 from waitress.wasyncore import close_all, loop
 
+from pypicloud_lite.errors import SettingsError
+
 LOG = logging.getLogger(__name__)
 
 #: How long running requests may take after SIGTERM, in seconds.
@@ -28,6 +30,9 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
 
     Args:
         settings: those of ``waitress``, and ``shutdown_grace`` in seconds.
+
+    Raises:
+        SettingsError: the address can't be listened on.
     """
     grace = float(settings.pop("shutdown_grace", GRACE))
     channels: dict[int, Any] = {}
@@ -35,7 +40,7 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
         server = create_server(app, map=channels, **settings)
     except OSError as exc:
         address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
-        raise SystemExit(f"Can't listen on {address}: {exc.strerror}.") from exc
+        raise SettingsError([f"[server:main]: can't listen on {address}: {exc.strerror}."]) from exc
     server.print_listen("Serving on http://{}:{}")
     stopping = _stop_on_signal()
     while not stopping():

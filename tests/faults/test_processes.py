@@ -230,7 +230,7 @@ def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
         second.start()
         assert second.process is not None
         assert second.process.wait(timeout=30) == 1
-        assert f"Can't listen on 127.0.0.1:{first.port}: " in second.log.read_text()
+        assert f"can't listen on 127.0.0.1:{first.port}: " in second.log.read_text()
 
 
 def test_a_broken_setting_ends_the_start_with_all_problems(tmp_path: Path) -> None:
