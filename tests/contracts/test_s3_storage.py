@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pypicloud_lite.storage.base import RemoteUrl, Storage
 from pypicloud_lite.storage.s3.backend import S3Storage, make_urls
 from pypicloud_lite.storage.s3.connect import connect
 from pypicloud_lite.storage.s3.heads import Heads
+from pypicloud_lite.storage.s3.urls import PresignedUrls
 from tests.contracts.storage import SDIST, WHEEL, StorageContract, publish
 from tests.support.dists import metadata, sdist, sha256, wheel
 from tests.support.keys import pem, rsa_key
@@ -372,6 +374,26 @@ class TestPresigned:
         assert fetch(url) == wheel()
         with pytest.raises(urllib.error.HTTPError, match="403"):
             fetch(url.replace("Signature=", "Signature=x"))
+
+    def test_a_url_ends(self, seaweed_server: S3Server) -> None:
+        settings = seaweed_server.settings(new_bucket(), storage__expire_after="60")
+        file = publish(open_storage(settings), WHEEL, wheel())
+        section = Section(Source(settings), "storage.")
+        s3, options = S3Storage.read_settings(section)
+        connection = connect(s3, options, section)
+        for age, ended in ((0, False), (120, True)):
+            urls = PresignedUrls(
+                connection.client,
+                connection.base,
+                s3,
+                lambda age=age: time.time() - age,  # type: ignore[misc]
+            )
+            url = urls.url(file.key).url
+            if ended:
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    fetch(url)
+            else:
+                assert fetch(url) == wheel()
 
     def test_core_metadata_has_a_url_too(self, seaweed_server: S3Server) -> None:
         storage = open_storage(seaweed_server.settings(new_bucket()))
