@@ -134,7 +134,7 @@ class Uploader:
                     raise
                 LOG.info("a concurrent upload of %s is under way; trying again", file.filename)
                 time.sleep(0.1 * 2**attempt)
-        raise AssertionError
+        raise AssertionError("the last attempt returns or raises")
 
     def _send_whole(
         self,

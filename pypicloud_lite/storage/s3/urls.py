@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -81,11 +82,16 @@ class WindowedUrls(Urls):
         """See :class:`Urls`."""
         now = self._clock()
         begin = int(now) // self._window * self._window
-        left = max(1, int(begin + self._window - now))
-        return RemoteUrl(self._remembered(key, begin, self.identity()), left)
+        identity = self.identity()
+        ends = min(begin + self._window, self.ends(identity) or math.inf)
+        return RemoteUrl(self._remembered(key, begin, identity), max(1, int(ends - now)))
 
     def identity(self) -> Any:
         """What else than key and time a URL depends on; hashable."""
+        return None
+
+    def ends(self, identity: Any) -> int | None:
+        """When URLs of this identity end whatever they say, in seconds since the epoch."""
         return None
 
     @abstractmethod
@@ -132,13 +138,10 @@ class PresignedUrls(WindowedUrls):
         ends = None if expiry is None else int(expiry.timestamp())
         return (frozen.access_key, frozen.secret_key, frozen.token, ends)
 
-    def url(self, key: str) -> RemoteUrl:
-        """See :class:`Urls`; never longer than the credentials live."""
-        found = super().url(key)
-        ends = self.identity()[3]
-        if ends is None:
-            return found
-        return RemoteUrl(found.url, max(1, min(found.seconds, int(ends - self._clock()))))
+    def ends(self, identity: Any) -> int | None:
+        """When the credentials end, if they are temporary."""
+        ends: int | None = identity[3]
+        return ends
 
     def sign(self, key: str, begin: int, identity: Any) -> str:
         """See :class:`WindowedUrls`."""
