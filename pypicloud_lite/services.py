@@ -15,13 +15,14 @@ from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.follow import Follower
+from pypicloud_lite.index.listen import Listener
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.publishing import Publishing
 from pypicloud_lite.settings.load import Settings, load
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.settings.table import IndexSettings, ServerSettings
 from pypicloud_lite.simple.cache import PageCache
-from pypicloud_lite.storage.base import Storage
+from pypicloud_lite.storage.base import HintSource, Storage
 from pypicloud_lite.storage.registry import storage_class
 from pypicloud_lite.upstream import Upstream
 
@@ -41,6 +42,15 @@ class Services:
     follower: Follower
     catalog: Catalog
     publishing: Publishing
+    #: Hears of what others change in the storage; ``None`` when nobody is asked to tell.
+    listener: Listener | None = None
+
+    def close(self) -> None:
+        """End what runs in the background, and leave the database."""
+        if self.listener is not None:
+            self.listener.stop()
+        self.follower.stop()
+        self.index.close()
 
 
 def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Services:
@@ -54,19 +64,35 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     rules, hashes = load_access(source, settings)
     upstream = Upstream.from_settings(source, settings.server, rules)
     storage, index = _open_store(source, settings)
+    hints = _hint_source(storage, settings.server)
     _prepare(storage, index)
     passwords = make_passwords(hashes, settings.auth)
     server = settings.server
     LOG.info("storage %s, index %s", storage.identity(), index)
     follower = Follower(storage, index, interval=server.sync_interval)
+    listener = None
+    if hints is not None:
+        listener = Listener(hints, storage, index, follower.request)
+        listener.start()
     follower.start()
     catalog = Catalog(
         index, storage, rules, PageCache(server.page_cache_size), gate=follower.require_ready
     )
     publishing = Publishing(index, storage, rules, legacy_formats=server.legacy_formats)
     return Services(
-        server, storage, index, rules, passwords, upstream, follower, catalog, publishing
+        server, storage, index, rules, passwords, upstream, follower, catalog, publishing, listener
     )
+
+
+def _hint_source(storage: Storage, server: ServerSettings) -> HintSource | None:
+    """What tells of changes that others make, as the settings want it.
+
+    Raises:
+        SettingsError: this storage has nothing to tell.
+    """
+    if server.s3_events_queue is not None:
+        return storage.event_queue(server.s3_events_queue)
+    return storage.watch() if server.watch else None
 
 
 def _prepare(storage: Storage, index: Index) -> None:
@@ -99,6 +125,18 @@ def open_store(ini: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Stor
     storage, index = _open_store(source, settings)
     _prepare(storage, index)
     return storage, index
+
+
+def open_storage(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Storage:
+    """The storage alone, and nothing outside of it touched.
+
+    Raises:
+        SettingsError: with every problem of every setting.
+    """
+    source = Source(ini, environ)
+    settings = load(source)
+    load_access(source, settings)
+    return _build_storage(source, settings.server)
 
 
 def _open_store(source: Source, settings: Settings) -> tuple[Storage, Index]:

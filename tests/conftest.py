@@ -74,8 +74,7 @@ class Client(TestApp):
 
 def close(app: Any) -> None:
     """End what an application has running."""
-    app.registry.services.follower.stop()
-    app.registry.services.index.close()
+    app.registry.services.close()
 
 
 @pytest.fixture

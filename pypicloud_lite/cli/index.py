@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
-import plaster
-
-from pypicloud_lite.errors import SettingsError
-from pypicloud_lite.index.base import Index
+from pypicloud_lite.cli.ini_file import read_ini
+from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.check import differences
 from pypicloud_lite.index.sync import Progress, sync
 from pypicloud_lite.services import open_store
-from pypicloud_lite.storage.base import Storage
 
 
 def add_to(commands: Any) -> None:
@@ -46,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 def run_sync(arguments: argparse.Namespace) -> int:
     """Synchronize, if nobody else does."""
-    storage, index = _open(arguments.ini)
+    storage, index = open_store(*read_ini(arguments.ini))
     with index.leading() as leads:
         if not leads:
             print("Another process is bringing the index in step right now.", file=sys.stderr)
@@ -54,6 +49,8 @@ def run_sync(arguments: argparse.Namespace) -> int:
         report = sync(
             storage, index, rebuild=arguments.rebuild, force=arguments.force, progress=_show
         )
+        if snapshot.is_due(storage, index):
+            snapshot.save(storage, index)
     print(
         f"{report.listed} files, {report.changed} new or changed, {report.gone} gone, "
         f"in {report.seconds:.1f} s"
@@ -64,7 +61,7 @@ def run_sync(arguments: argparse.Namespace) -> int:
 
 def run_fsck(arguments: argparse.Namespace) -> int:
     """Report each difference."""
-    storage, index = _open(arguments.ini)
+    storage, index = open_store(*read_ini(arguments.ini))
     found = 0
     for sentence in differences(storage, index, read_all=arguments.hash):
         print(sentence)
@@ -84,17 +81,12 @@ def run_fsck(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def _open(ini: str) -> tuple[Storage, Index]:
-    path = Path(ini)
-    if not path.is_file():
-        raise SettingsError([f"there is no {path}"])
-    loader = plaster.get_loader(str(path.absolute()), protocols=["wsgi"])
-    return open_store(loader.get_wsgi_app_settings(), os.environ)
-
-
 def _show(progress: Progress) -> None:
     """A bar where someone is looking."""
-    if not sys.stderr.isatty() or not progress.total:
+    if not sys.stderr.isatty() or progress.total == 0:
+        return
+    if progress.total is None:
+        print(f"{progress.done} files listed", end="\r", file=sys.stderr, flush=True)
         return
     width = 40
     filled = width * progress.done // progress.total

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import NamedTuple, Self
 
-from pypicloud_lite.model import DistributionFile, Project, ProjectStatus, ProjectSummary
+from pypicloud_lite.model import (
+    DistributionFile,
+    Project,
+    ProjectStatus,
+    ProjectSummary,
+    StoredFile,
+)
 from pypicloud_lite.names import ProjectName
+
+
+class Stamp(NamedTuple):
+    """What tells whether a file in the index is still the one in the storage."""
+
+    key: str
+    filename: str
+    #: Bytes.
+    size: int
+    #: See :class:`pypicloud_lite.model.StoredFile`.
+    stamp: str
+
+    @classmethod
+    def of(cls, stored: StoredFile) -> Self:
+        """That of a listed file."""
+        return cls(stored.key, stored.filename, stored.size, stored.stamp)
 
 
 class Index(ABC):
@@ -62,8 +85,20 @@ class Index(ABC):
         """Set the status marker of a project, whether it has files or not."""
 
     @abstractmethod
-    def stamps(self) -> Mapping[str, tuple[str, int, str]]:
-        """For each key in the index: filename, size and stamp, to compare with a listing."""
+    def set_statuses(self, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+        """Set the status markers of all projects; those that aren't named are active."""
+
+    @abstractmethod
+    def stamp(self, filename: str) -> Stamp | None:
+        """What to compare with a listing, for one file of any project."""
+
+    @abstractmethod
+    def stamps(self, below: str = "") -> Iterator[Stamp]:
+        """What to compare with a listing, for every file whose key begins with ``below``."""
+
+    @abstractmethod
+    def files(self) -> Iterator[DistributionFile]:
+        """Every file, in no order, read in one transaction."""
 
     @abstractmethod
     def begin_sync(self, identity: str) -> int:
@@ -85,19 +120,33 @@ class Index(ABC):
         """
 
     @abstractmethod
-    def end_sync(
-        self, identity: str, mark: int, statuses: Mapping[ProjectName, ProjectStatus]
-    ) -> None:
-        """Mark the index as complete.
+    def end_sync(self, identity: str, mark: int) -> None:
+        """Mark the index as complete."""
 
-        Args:
-            statuses: all projects that aren't simply active.
-        """
+    @abstractmethod
+    def unsaved(self) -> int:
+        """How many files were changed since :meth:`saved` was called."""
+
+    @abstractmethod
+    def saved(self, unsaved: int) -> None:
+        """So many changed files are in a snapshot now."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """The number of files."""
 
     @abstractmethod
     def leading(self) -> AbstractContextManager[bool]:
         """Whether this process is the one that synchronizes, of all that share the database, for
         as long as the block runs.
+        """
+
+    @abstractmethod
+    def look_for_damage(self) -> None:
+        """Read the whole database, where that was not done at the start; may take long.
+
+        Raises:
+            IndexUnavailable: it was damaged and has been put aside.
         """
 
     @abstractmethod

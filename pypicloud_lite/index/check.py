@@ -19,11 +19,11 @@ def differences(storage: Storage, index: Index, *, read_all: bool = False) -> It
     Args:
         read_all: also read every file and compare its digest with the one on record.
     """
-    known = dict(index.stamps())
+    known = {stamp.key: stamp.filename for stamp in index.stamps()}
     for stored in storage.scan():
         known.pop(stored.key, None)
         yield from _of_file(storage, index, stored, read_all=read_all)
-    for key, (filename, _size, _stamp) in sorted(known.items()):
+    for key, filename in sorted(known.items()):
         yield f"{filename}: in the index, but not in the storage ({key})"
 
 

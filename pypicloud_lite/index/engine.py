@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-import logging
 import os
-import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +15,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
+from pypicloud_lite.index import sqlite
 
-LOG = logging.getLogger(__name__)
-
-#: How long a writer waits for another one, in milliseconds.
-BUSY_TIMEOUT = 5000
 #: How long PostgreSQL may work on a statement, in milliseconds.
 STATEMENT_TIMEOUT = 60_000
 #: How long a connection may take, in seconds.
 CONNECT_TIMEOUT = 5
-_WRITING = "pypicloud_lite_writing"
+#: Set for transactions that write.
+WRITING = "pypicloud_lite_writing"
 #: Keys of PostgreSQL's advisory locks, which are shared by everyone who uses the database.
 _WRITERS, _LEADER = 0x7079_7069_0001, 0x7079_7069_0002
 #: Names for PostgreSQL that mean the driver that we bring.
@@ -55,7 +50,7 @@ def make_engine(url: str, *, pool_size: int = 16, poolclass: str | None = None) 
     except (SQLAlchemyError, ImportError, AttributeError, ValueError, OSError) as exc:
         raise SettingsError([f"db.url or db.poolclass can't be used: {exc}"]) from exc
     if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+        sqlite.prepare_engine(engine, WRITING)
     else:
         _prepare_postgresql(engine)
     # A connection belongs to one process: a server that forks leaves them to the parent.
@@ -75,7 +70,7 @@ def _known_backend(url: URL, options: dict[str, Any]) -> URL:
             raise SettingsError(
                 ["db.url: the index is shared by threads and processes; name a file."]
             )
-        _prepare_file(Path(url.database).absolute())
+        sqlite.prepare_file(Path(url.database).absolute())
         return url
     if url.drivername in _POSTGRESQL:
         options["pool_pre_ping"] = True
@@ -89,58 +84,11 @@ def _known_backend(url: URL, options: dict[str, Any]) -> URL:
     raise SettingsError([f"{problem} a sqlite:/// URL and it is rebuilt there."])
 
 
-def _prepare_file(path: Path) -> None:
-    """Make the folder of a database; move a file aside that is no sound database.
-
-    Nothing is lost with it: the index is derived.
-
-    Raises:
-        OSError: the file can't be made or moved.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory")
-    if not path.exists() or not path.stat().st_size:
-        return
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT / 1000)) as database:
-            sound = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
-    except sqlite3.OperationalError:  # locked, read-only: not for us to judge
-        return
-    except sqlite3.DatabaseError:
-        sound = False
-    if not sound:
-        aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
-        LOG.error("the index database %s is corrupt; moved to %s and built again", path, aside.name)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.rename(aside)
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, see below
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        # A commit may be lost with the power, never the consistency; the storage is the truth.
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        # A reader that turns writer half-way fails at once when another one was faster; who
-        # means to write says so from the beginning, and waits.
-        writing = connection.get_execution_options().get(_WRITING)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-
 def _prepare_postgresql(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         # Writers take their turn, so that none waits for a row of one that waits for its own.
-        if connection.get_execution_options().get(_WRITING):
+        if connection.get_execution_options().get(WRITING):
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
 
 
@@ -157,7 +105,7 @@ def leadership(engine: Engine) -> Iterator[bool]:
             else:
                 yield True
         return
-    with _translated(), engine.connect() as plain:
+    with _translated(engine), engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         leads = bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LEADER})").scalar())
         try:
@@ -170,24 +118,37 @@ def leadership(engine: Engine) -> Iterator[bool]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: one state of the index."""
-    with _translated(), engine.connect() as connection:
+    with _translated(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes, committed at the end of the block."""
-    with _translated(), engine.connect() as plain:
-        connection = plain.execution_options(**{_WRITING: True})
+    with _translated(engine), engine.connect() as plain:
+        connection = plain.execution_options(**{WRITING: True})
         with connection.begin():
             yield connection
 
 
+def look_for_damage(engine: Engine) -> None:
+    """Read the whole database file and put one aside that is damaged; PostgreSQL does so itself.
+
+    Raises:
+        IndexUnavailable: it was put aside.
+    """
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as connection:
+            sqlite.quick_check(connection)
+
+
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as exc:
+        if engine.dialect.name == "sqlite" and sqlite.is_damage(exc):
+            sqlite.put_aside(engine)
         raise IndexUnavailable(
             f"The index database failed ({type(exc).__name__}). Try again later."
         ) from exc

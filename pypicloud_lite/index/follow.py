@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass
 
 from pypicloud_lite.errors import IndexBuilding, PypicloudLiteError
+from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.sync import Progress, SyncReport, sync
 from pypicloud_lite.storage.base import Storage
@@ -18,6 +20,8 @@ LOG = logging.getLogger(__name__)
 START_WAIT = 1.0
 #: How soon a synchronization that failed, or that another process does, is tried again.
 _RETRY = 5.0
+#: How often it is looked whether the snapshot in the storage is too old, in seconds.
+_SNAPSHOT_EVERY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Follower:
         self._wanted = threading.Condition()
         self._request: tuple[bool, bool] | None = (False, False)
         self._stopping = False
-        self._ready = False
+        self._asked = 0.0
         self.state = State()
         #: Set whenever a synchronization has ended.
         self.idle = threading.Event()
@@ -82,15 +86,17 @@ class Follower:
         return True
 
     def require_ready(self) -> None:
-        """Do nothing once the index has been complete, by whatever process.
+        """Do nothing if the index is complete, by whatever process.
 
         Raises:
-            IndexBuilding: it isn't yet.
+            IndexBuilding: it isn't yet, or not any more: then it is being built again.
         """
-        if not self._ready:
-            self._ready = self._index.ready(self._storage.identity())
-        if not self._ready:
-            raise IndexBuilding(self.describe())
+        if self._index.ready(self._storage.identity()):
+            return
+        if not self.state.running and time.monotonic() - self._asked > _RETRY:
+            self._asked = time.monotonic()
+            self.request()
+        raise IndexBuilding(self.describe())
 
     def describe(self) -> str:
         """How far the first synchronization is, as a sentence."""
@@ -98,7 +104,9 @@ class Follower:
         if state.problem is not None:
             return f"The index can't be built yet: {state.problem}"
         if state.progress is None:
-            return "The index is being built: the storage is being listed."
+            return "The index is being built."
+        if state.progress.total is None:
+            return f"The index is being built: {state.progress.done} files are listed so far."
         return f"The index is being built: {state.progress.done} of {state.progress.total} files."
 
     def check(self) -> None:
@@ -112,18 +120,33 @@ class Follower:
             raise IndexBuilding(self.state.problem)
 
     def _run(self) -> None:
-        pause: float | None = 0.0
+        self._look_for_damage()
+        next_time: float | None = 0.0
         while True:
             with self._wanted:
-                if self._request is None:
-                    self._wanted.wait_for(lambda: self._stopping or self._request, pause)
+                if self._request is None and not self._stopping:
+                    self._wanted.wait(_until(next_time))
                 if self._stopping:
                     return
-                rebuild, force = self._request or (False, False)
+                if self._request is None and not _is_due(next_time):
+                    wanted = None
+                else:
+                    wanted = self._request or (False, False)
+                    self.state = State(running=True, report=self.state.report)
                 self._request = None
-                self.state = State(running=True, report=self.state.report)
+            if wanted is None:
+                self._save_snapshot()
+                continue
+            rebuild, force = wanted
             pause = self._once(rebuild=rebuild, force=force)
+            next_time = None if pause is None else time.monotonic() + pause
             self.idle.set()
+
+    def _look_for_damage(self) -> None:
+        try:
+            self._index.look_for_damage()
+        except PypicloudLiteError as exc:
+            LOG.error("%s", exc)
 
     def _once(self, *, rebuild: bool, force: bool) -> float | None:
         """Synchronize once; how long to wait before the next time (``None``: for ever)."""
@@ -138,6 +161,7 @@ class Follower:
                         force=force,
                         progress=self._on_progress,
                     )
+            ready = self._index.ready(self._storage.identity())
         except PypicloudLiteError as exc:
             problem = exc.message
             LOG.error("the index could not be brought in step with the storage: %s", exc)
@@ -145,11 +169,35 @@ class Follower:
             problem = f"{type(exc).__name__}, see the log"
             LOG.exception("the index could not be brought in step with the storage")
         self.state = State(report=report or self.state.report, problem=problem)
-        if problem is not None or (report is None and not self._ready):
+        if problem is not None or not ready:
             return _RETRY
+        self._save_snapshot()
         return self._interval or None
+
+    def _save_snapshot(self) -> None:
+        """Renew the snapshot if that pays, and nobody else does. Nothing depends on it."""
+        try:
+            if snapshot.is_due(self._storage, self._index):
+                with self._index.leading() as leads:
+                    if leads and snapshot.is_due(self._storage, self._index):
+                        snapshot.save(self._storage, self._index)
+        except PypicloudLiteError as exc:
+            LOG.warning("no snapshot of the index was kept: %s", exc)
+        except Exception:
+            LOG.exception("no snapshot of the index was kept")
 
     def _on_progress(self, progress: Progress) -> None:
         self.state = State(running=True, progress=progress, report=self.state.report)
-        if progress.total and progress.done:
+        if progress.done and progress.total:
             LOG.info("indexing: %d of %d files", progress.done, progress.total)
+        elif progress.total is None:
+            LOG.info("listing: %d files", progress.done)
+
+
+def _until(when: float | None) -> float:
+    """Seconds to wait, with a look at the snapshot in between."""
+    return _SNAPSHOT_EVERY if when is None else min(_SNAPSHOT_EVERY, when - time.monotonic())
+
+
+def _is_due(when: float | None) -> bool:
+    return when is not None and time.monotonic() >= when

@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, inspect, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pypicloud_lite.errors import IndexUnavailable
-from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import leadership, reading, writing
+from pypicloud_lite.index.base import Index, Stamp
+from pypicloud_lite.index.engine import leadership, look_for_damage, reading, writing
 from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state, tombstones
 from pypicloud_lite.model import (
     DistributionFile,
@@ -33,6 +44,9 @@ T = TypeVar("T")
 
 _STATE_ROW = 1
 _BATCH = 500
+_STAMP = [files.c[name] for name in Stamp._fields]
+#: How many rows of a large result are in memory at a time.
+_STREAMED = 5000
 #: Columns that aren't facts of the file.
 _OWN = ("folded", "serial")
 
@@ -49,32 +63,53 @@ class SqlIndex(Index):
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._prepared = False
         try:
-            self._prepare()
+            with self._prepare():
+                pass
         except IndexUnavailable as exc:
             LOG.error("%s The index is tried again with each request.", exc)
 
-    def _reading(self) -> AbstractContextManager[Connection]:
-        self._prepare()
-        return reading(self._engine)
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._prepare(), reading(self._engine) as connection:
+            yield connection
 
-    def _writing(self) -> AbstractContextManager[Connection]:
-        self._prepare()
-        return writing(self._engine)
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._prepare(), writing(self._engine) as connection:
+            yield connection
 
-    def _prepare(self) -> None:
-        """Make the tables if that has not been done; a database that was down may be back."""
-        if not self._prepared:
-            self._make_tables()
-            self._prepared = True
+    @contextmanager
+    def _prepare(self) -> Iterator[None]:
+        """Make the tables first, if that has not been done.
+
+        A database that was down may be back, and one that failed may have lost its tables.
+        """
+        try:
+            if not self._prepared:
+                if not self._has_tables():
+                    self._make_tables()
+                self._prepared = True
+            yield
+        except IndexUnavailable:
+            self._prepared = False
+            raise
+
+    def _has_tables(self) -> bool:
+        with reading(self._engine) as connection:
+            return self._are_current(connection, _our_tables(connection))
+
+    @staticmethod
+    def _are_current(connection: Connection, there: set[str]) -> bool:
+        if there != set(metadata.tables):
+            return False
+        return connection.scalar(select(state.c.schema_version)) == SCHEMA_VERSION
 
     def _make_tables(self) -> None:
         """Make the tables, or replace those of another version of the schema."""
         with writing(self._engine) as connection:
-            there = set(inspect(connection).get_table_names()) & set(metadata.tables)
-            if there == set(metadata.tables):
-                version = connection.scalar(select(state.c.schema_version))
-                if version == SCHEMA_VERSION:
-                    return
+            there = _our_tables(connection)
+            if self._are_current(connection, there):
+                return  # another process was faster
             if there:
                 LOG.warning("the index has another schema or lost tables; it is built again")
                 metadata.drop_all(connection)
@@ -86,6 +121,7 @@ class SqlIndex(Index):
                     # Of an index made anew, no page of the old one may be taken for current.
                     serial=time.time_ns() // 1_000_000,
                     storage="",
+                    unsaved=0,
                 )
             )
 
@@ -157,13 +193,34 @@ class SqlIndex(Index):
                 for name, summary, when in connection.execute(statement)
             ]
 
-    def stamps(self) -> Mapping[str, tuple[str, int, str]]:
-        statement = select(files.c.key, files.c.filename, files.c.size, files.c.stamp)
+    def stamp(self, filename: str) -> Stamp | None:
+        statement = select(*_STAMP).where(files.c.filename == filename)
         with self._reading() as connection:
-            return {
-                row.key: (row.filename, row.size, row.stamp)
-                for row in connection.execute(statement)
-            }
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else Stamp._make(row)
+
+    def stamps(self, below: str = "") -> Iterator[Stamp]:
+        statement = select(*_STAMP)
+        if below:
+            statement = statement.where(files.c.key.startswith(below, autoescape=True))
+        return map(Stamp._make, self._stream(statement))
+
+    def files(self) -> Iterator[DistributionFile]:
+        for row in self._stream(select(files)):
+            yield _file(row)
+
+    def _stream(self, statement: Select[Any]) -> Iterator[Row[Any]]:
+        """The rows of a large result, without having all of them in memory."""
+        with self._reading() as connection:
+            yield from connection.execution_options(yield_per=_STREAMED).execute(statement)
+
+    def count(self) -> int:
+        with self._reading() as connection:
+            return connection.scalar(select(func.count()).select_from(files)) or 0
+
+    def unsaved(self) -> int:
+        with self._reading() as connection:
+            return connection.scalar(select(state.c.unsaved)) or 0
 
     # -- changing --------------------------------------------------------------------------
 
@@ -186,7 +243,7 @@ class SqlIndex(Index):
                 LOG.warning("the index was of another storage; it is built again")
                 for table in (files, projects, tombstones):
                     connection.execute(delete(table))
-                connection.execute(update(state).values(storage=""))
+                connection.execute(update(state).values(storage="", unsaved=0))
             return connection.scalar(select(state.c.serial)) or 0
 
     def merge(
@@ -214,9 +271,12 @@ class SqlIndex(Index):
             )
         return found
 
-    def end_sync(
-        self, identity: str, mark: int, statuses: Mapping[ProjectName, ProjectStatus]
-    ) -> None:
+    def end_sync(self, identity: str, mark: int) -> None:
+        with self._writing() as connection:
+            connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
+            connection.execute(update(state).values(storage=identity))
+
+    def set_statuses(self, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
         with self._writing() as connection:
             known = {
                 row.name: _status(row)
@@ -229,8 +289,10 @@ class SqlIndex(Index):
                 if known.get(project, ProjectStatus()) != wanted:
                     self._set_status(connection, project, wanted)
                     self._drop_empty(connection, {project})
-            connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
-            connection.execute(update(state).values(storage=identity))
+
+    def saved(self, unsaved: int) -> None:
+        with self._writing() as connection:
+            connection.execute(update(state).values(unsaved=state.c.unsaved - unsaved))
 
     def leading(self) -> AbstractContextManager[bool]:
         return leadership(self._engine)
@@ -242,7 +304,7 @@ class SqlIndex(Index):
             select(files.c.project).where(files.c.filename.in_([file.filename for file in batch]))
         )
         touched = set(old) | {file.project for file in batch}
-        serial = self._touch(connection, touched)
+        serial = self._touch(connection, touched, len(batch))
         rows = [_row(file) | {"serial": serial} for file in batch]
         upsert = self._insert(files)
         columns = {
@@ -260,7 +322,7 @@ class SqlIndex(Index):
         touched = set(connection.scalars(select(files.c.project).where(wanted)))
         if not touched:
             return
-        serial = self._touch(connection, touched)
+        serial = self._touch(connection, touched, len(filenames))
         connection.execute(delete(files).where(wanted))
         self._drop_empty(connection, touched)
         upsert = self._insert(tombstones)
@@ -274,17 +336,19 @@ class SqlIndex(Index):
     def _set_status(
         self, connection: Connection, project: ProjectName, status: ProjectStatus
     ) -> None:
-        self._touch(connection, {project})
+        self._touch(connection, {project}, 0)
         connection.execute(
             update(projects)
             .where(projects.c.name == project)
             .values(status=status.status, status_reason=status.reason)
         )
 
-    def _touch(self, connection: Connection, names: Collection[str]) -> int:
-        """Give the projects, made where absent, a new serial."""
+    def _touch(self, connection: Connection, names: Collection[str], changes: int) -> int:
+        """Give the projects, made where absent, a new serial, and count the changed files."""
         serial: int = connection.scalar(
-            update(state).values(serial=state.c.serial + 1).returning(state.c.serial)
+            update(state)
+            .values(serial=state.c.serial + 1, unsaved=state.c.unsaved + changes)
+            .returning(state.c.serial)
         )
         rows = [
             {"name": name, "serial": serial, "status": ProjectStatus().status, "status_reason": ""}
@@ -313,6 +377,9 @@ class SqlIndex(Index):
 
     # -- the rest --------------------------------------------------------------------------
 
+    def look_for_damage(self) -> None:
+        look_for_damage(self._engine)
+
     def check(self) -> None:
         with self._reading() as connection:
             if connection.scalar(select(state.c.schema_version)) != SCHEMA_VERSION:
@@ -323,6 +390,10 @@ class SqlIndex(Index):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _our_tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names()) & set(metadata.tables)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from pypicloud_lite.errors import FileMissing, SyncRefused, Unavailable
-from pypicloud_lite.index.base import Index
+from pypicloud_lite.index import snapshot
+from pypicloud_lite.index.base import Index, Stamp
+from pypicloud_lite.index.workers import Workers
 from pypicloud_lite.model import DistributionFile, StoredFile
 from pypicloud_lite.storage.base import Storage
 
@@ -21,7 +23,6 @@ _MAX_GONE = 0.2
 _MAX_GONE_FILES = 20
 #: How many files are described, and then written, at a time.
 _BATCH = 1000
-_Known = Mapping[str, tuple[str, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,10 @@ class SyncReport:
 class Progress:
     """How far a synchronization is."""
 
-    #: Files whose facts were read, of those that are new or differ.
+    #: Files listed, while ``total`` is ``None``; then those of ``total`` whose facts were read.
     done: int
-    total: int
+    #: Files that are new or differ; known when all are listed.
+    total: int | None
 
 
 def sync(
@@ -54,7 +56,8 @@ def sync(
     """List the storage and bring the index to its state, looking only at what changed.
 
     Readers see every file that they saw before until its change is known. What others change
-    meanwhile wins over the listing.
+    meanwhile wins over the listing. An index that was never complete begins with the snapshot in
+    the storage, if there is one.
 
     Args:
         rebuild: look at every file, changed or not.
@@ -62,27 +65,30 @@ def sync(
         progress: told how far it is.
 
     Raises:
-        SyncRefused: so much is gone; nothing was changed.
+        SyncRefused: so much is gone; no file was added, changed or dropped.
         StorageUnavailable, IndexUnavailable: what was done so far is kept.
     """
     started = time.monotonic()
     identity = storage.identity()
+    was_complete = index.ready(identity)
     mark = index.begin_sync(identity)
-    known = index.stamps()
-    listed, fresh, gone = _compare(storage.scan(), known, everything=rebuild)
-    # What vanished from the listing may have been published since: the storage has the last word.
-    gone = {key for key in gone if storage.stat(key) is None}
-    if not force and len(gone) > max(_MAX_GONE_FILES, _MAX_GONE * len(known)):
-        raise SyncRefused(
-            f"{len(gone)} of {len(known)} files are gone from the storage; is it mounted? The "
-            "index is left as it is. If they are really gone, run `pypicloud-lite sync --force`."
-        )
-    changed = _merge(storage, index, mark, fresh, progress)
-    # A file that moved has been taken over by its name; what is gone is gone by name.
-    moved = {stored.filename for stored in fresh}
-    index.merge(mark, [], {known[key][0] for key in gone} - moved)
-    index.end_sync(identity, mark, storage.project_statuses())
-    report = SyncReport(listed, changed, len(gone), time.monotonic() - started)
+    if not was_complete and not rebuild and snapshot.restore(storage, index, mark):
+        mark = index.begin_sync(identity)  # what was restored gives way to the listing
+    index.set_statuses(storage.project_statuses())
+    with Workers(storage.concurrency) as workers:
+        found = _compare(storage.scan(), index, everything=rebuild, progress=progress)
+        gone = _gone(storage, index, found, workers)
+        limit = max(_MAX_GONE_FILES, _MAX_GONE * found.known)
+        if was_complete and not force and len(gone) > limit:
+            raise SyncRefused(
+                f"{len(gone)} of {found.known} files are gone from the storage; is it mounted? The "
+                "index is left as it is. If they are really gone, run `pypicloud-lite sync "
+                "--force`."
+            )
+        changed = _merge(storage, index, mark, found.fresh, workers, progress=progress)
+    index.merge(mark, [], gone)
+    index.end_sync(identity, mark)
+    report = SyncReport(found.listed, changed, len(gone), time.monotonic() - started)
     LOG.info(
         "index is in step with the storage: %d files, %d new or changed, %d gone, in %.1f s",
         report.listed,
@@ -93,36 +99,107 @@ def sync(
     return report
 
 
+class _Packed:
+    """Listed files, in little memory: a large storage lists more than one wants to hold."""
+
+    def __init__(self) -> None:
+        self._open: list[StoredFile] = []
+        self._packed: list[bytes] = []
+        self._length = 0
+
+    def add(self, stored: StoredFile) -> None:
+        self._open.append(stored)
+        self._length += 1
+        if len(self._open) == _BATCH:
+            self._packed.append(zlib.compress(pickle.dumps(self._open), 1))
+            self._open = []
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batches(self) -> Iterator[list[StoredFile]]:
+        for packed in self._packed:
+            yield pickle.loads(zlib.decompress(packed))  # noqa: S301 - our own, never left memory
+        if self._open:
+            yield self._open
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A listing beside the index."""
+
+    listed: int
+    #: How many files the index had.
+    known: int
+    #: What to look at.
+    fresh: _Packed
+    #: Hashes of the file names that are new or differ.
+    differing: frozenset[int]
+    #: Hashes of the stamps that were not listed.
+    unlisted: frozenset[int]
+
+
 def _compare(
-    stored_files: Iterable[StoredFile], known: _Known, *, everything: bool
-) -> tuple[int, list[StoredFile], set[str]]:
-    """The number of files listed, those that are new or differ, and the keys that are gone."""
-    gone = set(known)
-    fresh = []
+    stored_files: Iterable[StoredFile],
+    index: Index,
+    *,
+    everything: bool,
+    progress: Callable[[Progress], None],
+) -> _Found:
+    """Compare by hashes, of which a million fits into memory where as many names would not."""
+    unlisted = {hash(stamp) for stamp in index.stamps()}
+    known = len(unlisted)
+    differing: set[int] = set()
+    fresh = _Packed()
     listed = 0
-    for stored in stored_files:
-        listed += 1
-        gone.discard(stored.key)
-        same = known.get(stored.key) == (stored.filename, stored.size, stored.stamp)
+    for listed, stored in enumerate(stored_files, 1):
+        if listed % _BATCH == 0:
+            progress(Progress(listed, None))
+        stamp = hash(Stamp.of(stored))
+        same = stamp in unlisted
+        unlisted.discard(stamp)
+        if known and not same:
+            differing.add(hash(stored.filename))
         if everything or not same:
-            fresh.append(stored)
-    return listed, fresh, gone
+            fresh.add(stored)
+    return _Found(listed, known, fresh, frozenset(differing), frozenset(unlisted))
+
+
+def _gone(storage: Storage, index: Index, found: _Found, workers: Workers) -> list[str]:
+    """The names of files that are not in the storage any more.
+
+    What was listed under the same name has changed or moved. What vanished from the listing may
+    have been published since: the storage has the last word.
+    """
+    if not found.unlisted:
+        return []
+    missing = [
+        stamp
+        for stamp in index.stamps()
+        if hash(stamp) in found.unlisted and hash(stamp.filename) not in found.differing
+    ]
+    there = workers.map(lambda stamp: storage.stat(stamp.key) is not None, missing)
+    return [stamp.filename for stamp, is_there in zip(missing, there, strict=True) if not is_there]
 
 
 def _merge(
     storage: Storage,
     index: Index,
     mark: int,
-    fresh: list[StoredFile],
+    fresh: _Packed,
+    workers: Workers,
+    *,
     progress: Callable[[Progress], None],
 ) -> int:
     """Read the facts of the files and write them to the index, batch by batch."""
-    changed = 0
-    described = iter(_described(storage, fresh))
+
+    def describe(stored: StoredFile) -> DistributionFile | None:
+        return describe_or_pass_over(storage, stored)
+
+    changed = done = 0
     progress(Progress(0, len(fresh)))
-    done = 0
-    while batch := list(islice(described, _BATCH)):
-        files = [file for file in batch if file is not None]
+    for batch in fresh.batches():
+        files = [file for file in workers.map(describe, batch) if file is not None]
         index.merge(mark, files, [])
         changed += len(files)
         done += len(batch)
@@ -130,23 +207,18 @@ def _merge(
     return changed
 
 
-def _described(storage: Storage, fresh: list[StoredFile]) -> Iterator[DistributionFile | None]:
-    """The facts of the files, as many at once as the storage likes. One odd file stops nothing."""
+def describe_or_pass_over(storage: Storage, stored: StoredFile) -> DistributionFile | None:
+    """The facts of a listed file. One odd file stops nothing: ``None``.
 
-    def describe(stored: StoredFile) -> DistributionFile | None:
-        try:
-            return storage.describe(stored)
-        except FileMissing:
-            LOG.info("%s vanished while it was being indexed", stored.key)
-        except Unavailable:
-            raise  # the file is sound; an index without it would not be complete
-        except Exception:
-            LOG.exception("%s can't be indexed and is passed over", stored.key)
-        return None
-
-    if storage.concurrency == 1:
-        yield from map(describe, fresh)
-        return
-    with ThreadPoolExecutor(storage.concurrency, "describe") as pool:
-        for begin in range(0, len(fresh), _BATCH):
-            yield from pool.map(describe, fresh[begin : begin + _BATCH])
+    Raises:
+        StorageUnavailable: the file is sound; an index without it would not be complete.
+    """
+    try:
+        return storage.describe(stored)
+    except FileMissing:
+        LOG.info("%s vanished while it was being indexed", stored.key)
+    except Unavailable:
+        raise
+    except Exception:
+        LOG.exception("%s can't be indexed and is passed over", stored.key)
+    return None

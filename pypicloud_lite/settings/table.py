@@ -142,6 +142,21 @@ class ServerSettings:
         "How often the storage is listed for what others changed there. 0: only at the start, by "
         "/admin/rebuild and by `pypicloud-lite sync`.",
     )
+    watch: bool = option(
+        "pypi.watch",
+        boolean,
+        False,
+        "Notice at once what is put into or removed from storage.dir by hand, instead of with the "
+        "next synchronization. Only for pypi.storage = file, with the extra pypicloud-lite[watch].",
+    )
+    s3_events_queue: str | None = option(
+        "pypi.s3_events_queue",
+        url,
+        None,
+        "URL of an SQS queue that collects the bucket's event notifications, so that what other "
+        "servers, regions or tools write to the bucket is here within seconds. Each index "
+        "database needs a queue of its own. `pypicloud-lite s3-events setup` makes it.",
+    )
     legacy_formats: bool = option(
         "pypi.legacy_formats",
         boolean,

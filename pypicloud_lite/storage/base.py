@@ -7,13 +7,15 @@ of HTTP requests. What a client shall get is a value: serve this local file, or 
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.model import DistributionFile, ProjectStatus, StoredFile
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.settings.options import Section
@@ -60,6 +62,25 @@ class Spool:
         """Bring all bytes to the file; raises as :meth:`write` does."""
         with os_translated("spool", may_be_missing=False):
             self.file.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What may have changed in the storage. Whether it has, a look at the storage tells."""
+
+    #: Of distribution files, with what lies beside them.
+    keys: Collection[str] = ()
+    #: Beginnings of keys, below which files may be gone.
+    below: Collection[str] = ()
+    #: Whether the status of a project may have changed.
+    statuses: bool = False
+    #: Whether anything may have changed, since some hints may be lost.
+    everything: bool = False
+
+
+#: Yields hints until the event is set. Going on to the next ones says that the last were taken
+#: care of. May raise ``Unavailable``; it is then called again later.
+HintSource = Callable[[threading.Event], Iterator[Hints]]
 
 
 class Storage(ABC):
@@ -188,6 +209,34 @@ class Storage(ABC):
 
     #: How many calls of :meth:`describe` may run at once.
     concurrency = 1
+    #: Whether a snapshot of the index is worth keeping, since :meth:`describe` costs a request.
+    keeps_snapshots = False
+
+    def open_snapshot(self) -> IO[bytes] | None:
+        """The snapshot that was kept last, from its start; ``None`` when there is none."""
+        return None
+
+    def save_snapshot(self, content: IO[bytes]) -> None:  # noqa: B027 - see keeps_snapshots
+        """Keep a snapshot of the index instead of the last one; read from its start."""
+
+    def watch(self) -> HintSource:
+        """What tells of changes that others make, for ``pypi.watch = true``.
+
+        Raises:
+            SettingsError: this storage can't be watched, or what it takes isn't installed.
+        """
+        raise SettingsError(["pypi.watch = true: only pypi.storage = file can be watched."])
+
+    def event_queue(self, url: str) -> HintSource:
+        """What tells of changes that others make, for ``pypi.s3_events_queue``.
+
+        Args:
+            url: of the queue.
+
+        Raises:
+            SettingsError: this storage has no events, or the URL is none of a queue.
+        """
+        raise SettingsError(["pypi.s3_events_queue: only a bucket (s3, cloudfront) has events."])
 
     @abstractmethod
     def project_statuses(self) -> dict[ProjectName, ProjectStatus]:

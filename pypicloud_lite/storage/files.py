@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -42,7 +43,7 @@ from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, Stor
 from pypicloud_lite.names import FileName, ProjectName, parse_stored_filename, project_name
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import OBJECT_STORE_NAMES, FileSettings
-from pypicloud_lite.storage.base import LocalFile, Location, Spool, Storage
+from pypicloud_lite.storage.base import HintSource, LocalFile, Location, Spool, Storage
 from pypicloud_lite.storage.facts import (
     core_metadata_of,
     from_content,
@@ -389,6 +390,14 @@ class FileStorage(Storage):
             content = {"status": status.status, "reason": status.reason}
             self._write(folder / STATUS_FILE, json.dumps(content, ensure_ascii=False).encode())
             _sync_folder(folder)
+
+    def watch(self) -> HintSource:
+        try:
+            from pypicloud_lite.storage.watch import watch_folder  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError as exc:
+            problem = "pypi.watch = true needs watchfiles; install pypicloud-lite[watch]."
+            raise SettingsError([problem]) from exc
+        return partial(watch_folder, self._root)
 
     # -- the rest --------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pyramid.response import Response
 from pyramid.view import view_config
 
@@ -26,9 +28,9 @@ def rebuild(request: Request) -> Response:
         return json_response({"status": "failed", "problem": state.problem}, status=503)
     if state.running or not follower.idle.is_set() or state.report is None:
         # Here, or in another process.
-        document = {"status": "running"}
+        document: dict[str, Any] = {"status": "running"}
         if state.progress is not None:
-            document |= {"done": str(state.progress.done), "total": str(state.progress.total)}
+            document |= {"done": state.progress.done, "total": state.progress.total}
         return json_response(document, status=202)
     return json_response(
         {

@@ -26,6 +26,8 @@ def health(request: Request) -> Response:
         "index": _state(services.index.check, services.follower.check),
     }
     healthy = all(state == "ok" for state in parts.values())
+    if services.listener is not None:  # nothing that is served depends on it
+        parts["events"] = services.listener.problem or "ok"
     document = {"status": "ok" if healthy else "failing", **parts}
     return json_response(document, status=200 if healthy else 503)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.base import Index, Stamp
 from pypicloud_lite.model import DistributionFile, ProjectStatus
 from pypicloud_lite.names import parse_filename, project_name
 
@@ -148,11 +148,14 @@ class IndexContract:
         mark = index.begin_sync("store")
         index.merge(mark, [entry(stamp="2"), entry("new-1.0.tar.gz")], ["gone-1.0.tar.gz"])
         assert not index.ready("store")
-        index.end_sync("store", mark, {DEMO: ProjectStatus("deprecated", "old")})
+        index.set_statuses({DEMO: ProjectStatus("deprecated", "old")})
+        index.end_sync("store", mark)
         assert index.ready("store")
         assert not index.ready("another store")
         assert index.project_names() == ["demo", "new"]
-        assert index.stamps()["demo/demo-1.0.tar.gz"] == ("demo-1.0.tar.gz", 2**40, "2")
+        stamps = {stamp.key: stamp for stamp in index.stamps()}
+        key, name = "demo/demo-1.0.tar.gz", "demo-1.0.tar.gz"
+        assert stamps[key] == Stamp(key, name, 2**40, "2")
         project = index.project(DEMO)
         assert project is not None
         assert project.status == ProjectStatus("deprecated", "old")
@@ -167,7 +170,7 @@ class IndexContract:
         index.put(entry("new-1.0.tar.gz"))
         listed = [entry("deleted-1.0.tar.gz"), entry("yanked-1.0.tar.gz"), entry("found-1.tar.gz")]
         index.merge(mark, listed, ["new-1.0.tar.gz"])
-        index.end_sync("store", mark, {})
+        index.end_sync("store", mark)
         assert index.project_names() == ["found", "new", "yanked"]
         file = index.file(project_name("yanked"), "yanked-1.0.tar.gz")
         assert file is not None
@@ -178,23 +181,44 @@ class IndexContract:
         index.remove("demo-1.0.tar.gz")
         mark = index.begin_sync("store")
         index.merge(mark, [entry()], [])
-        index.end_sync("store", mark, {})
+        index.end_sync("store", mark)
         assert index.project_names() == ["demo"]
 
     def test_an_index_of_another_storage_is_emptied(self, index: Index) -> None:
         for store, filename in (("first", "demo-1.0.tar.gz"), ("second", "other-1.0.tar.gz")):
             mark = index.begin_sync(store)
             index.merge(mark, [entry(filename)], [])
-            index.end_sync(store, mark, {})
+            index.end_sync(store, mark)
         assert index.project_names() == ["other"]
 
     def test_many_files_at_once_work(self, index: Index) -> None:
         many = [entry(f"demo-{number}.tar.gz") for number in range(2345)]
         mark = index.begin_sync("store")
         index.merge(mark, many, [])
-        assert len(index.stamps()) == 2345
+        assert index.count() == len(list(index.stamps())) == 2345
         index.merge(index.begin_sync("store"), [], [file.filename for file in many])
-        assert len(index.stamps()) == 0
+        assert index.count() == 0
+
+    def test_every_file_is_read_again_as_it_was_put(self, index: Index) -> None:
+        index.put(FULL)
+        index.put(entry("other-1.0.tar.gz"))
+        assert {file.filename: file for file in index.files()} == {
+            FULL.filename: FULL,
+            "other-1.0.tar.gz": entry("other-1.0.tar.gz"),
+        }
+
+    def test_stamps_below_a_folder_are_of_that_folder_only(self, index: Index) -> None:
+        for key in ("a_b/1/x", "a_bc/1/x", "aXb/1/x", "a_b/2/x"):
+            index.put(entry(f"demo-{len(key)}.{ord(key[1])}.{ord(key[-3])}.tar.gz", key=key))
+        assert {stamp.key for stamp in index.stamps("a_b/")} == {"a_b/1/x", "a_b/2/x"}
+
+    def test_changes_are_counted_until_they_are_saved(self, index: Index) -> None:
+        assert index.unsaved() == 0
+        index.put(entry())
+        index.merge(index.begin_sync("store"), [entry("other-1.tar.gz")], ["demo-1.0.tar.gz"])
+        assert index.unsaved() == 3
+        index.saved(2)
+        assert index.unsaved() == 1
 
     def test_one_leads_at_a_time(self, index: Index, again: Callable[[], Index]) -> None:
         other = again()
@@ -245,7 +269,7 @@ class IndexContract:
         for thread in readers:
             thread.join()
         assert failures == []
-        assert len(index.stamps()) == 60
+        assert index.count() == 60
 
     def test_many_processes_may_prepare_the_tables_at_once(
         self, again: Callable[[], Index]

@@ -53,7 +53,7 @@ def test_a_database_of_pypicloud_keeps_its_tables(
 
 def test_another_schema_is_built_anew(tmp_path: Path, open_index: Callable[[], SqlIndex]) -> None:
     index = open_index()
-    index.end_sync("store", index.begin_sync("store"), {})
+    index.end_sync("store", index.begin_sync("store"))
     with sqlite3.connect(tmp_path / "index.sqlite") as database:
         database.execute("UPDATE lite_state SET schema_version = 999")
     database.close()

@@ -82,8 +82,8 @@ def consistent(services: Services, tmp_path: Path) -> None:
             content = (tmp_path / "packages" / file.key).read_bytes()
             assert sha256(content) == file.sha256
     listed = {stored.key: (stored.size, stored.stamp) for stored in services.storage.scan()}
-    known = {key: stamp for key, (_name, *stamp) in services.index.stamps().items()}
-    assert {key: tuple(stamp) for key, stamp in known.items()} == listed
+    known = {stamp.key: (stamp.size, stamp.stamp) for stamp in services.index.stamps()}
+    assert known == listed
     fresh = build_services(
         app_settings(tmp_path, db__url=f"sqlite:///{tmp_path / 'fresh.sqlite'}"), {}
     )

@@ -139,7 +139,7 @@ class TestFollowing:
             other.start(wait=0.5)
             with pytest.raises(IndexBuilding):
                 other.require_ready()
-            first.end_sync(storage.identity(), first.begin_sync(storage.identity()), {})
+            first.end_sync(storage.identity(), first.begin_sync(storage.identity()))
             other.require_ready()
         other.stop()
         first.close()
@@ -150,7 +150,7 @@ class TestFollowing:
     ) -> None:
         drop(tmp_path, WHEEL)
         (tmp_path / "index.sqlite").mkdir()
-        monkeypatch.setattr("pypicloud_lite.index.engine._prepare_file", lambda _path: None)
+        monkeypatch.setattr("pypicloud_lite.index.sqlite.prepare_file", lambda _path: None)
         monkeypatch.setattr(follow, "_RETRY", 0.1)
         client = make_client()
         client.get("/simple/demo/", status=503)

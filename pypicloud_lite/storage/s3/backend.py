@@ -29,7 +29,7 @@ from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, Stor
 from pypicloud_lite.names import ProjectName, parse_stored_filename
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import MAX_SIGV4_SECONDS, S3Settings
-from pypicloud_lite.storage.base import Location, RemoteUrl, Spool, Storage
+from pypicloud_lite.storage.base import HintSource, Location, RemoteUrl, Spool, Storage
 from pypicloud_lite.storage.facts import (
     core_metadata_of,
     from_meta,
@@ -42,7 +42,9 @@ from pypicloud_lite.storage.oserrors import os_translated
 from pypicloud_lite.storage.s3 import listing
 from pypicloud_lite.storage.s3.connect import Connection, connect, find_bucket
 from pypicloud_lite.storage.s3.errors import explain, translated
-from pypicloud_lite.storage.s3.heads import Heads
+from pypicloud_lite.storage.s3.event_setup import documents, set_up
+from pypicloud_lite.storage.s3.events import EventQueue, make_queue_client
+from pypicloud_lite.storage.s3.heads import Head, Heads
 from pypicloud_lite.storage.s3.listing import CORE_METADATA, META
 from pypicloud_lite.storage.s3.metadata import from_object_metadata, to_object_metadata
 from pypicloud_lite.storage.s3.options import BotoOptions, read_boto_options
@@ -60,18 +62,28 @@ class S3Storage(Storage):
 
     Args:
         client: boto3's.
+        options: that the client was made with.
         urls: makes the URLs that clients are sent to.
         heads: asks for objects.
         uploader: writes objects.
     """
 
     concurrency = 64
+    keeps_snapshots = True
 
     def __init__(
-        self, client: Any, settings: S3Settings, urls: Urls, uploader: Uploader, heads: Heads
+        self,
+        client: Any,
+        settings: S3Settings,
+        options: BotoOptions,
+        *,
+        urls: Urls,
+        uploader: Uploader,
+        heads: Heads,
     ) -> None:
         self._client = client
         self._settings = settings
+        self._options = options
         self._urls = urls
         self._uploader = uploader
         self._heads = heads
@@ -92,7 +104,8 @@ class S3Storage(Storage):
         client = connection.client
         send_sha256 = options.config.get("request_checksum_calculation") != "when_required"
         uploader = Uploader(client, settings, send_sha256=send_sha256)
-        return cls(client, settings, urls, uploader, make_heads(connection, settings, options))
+        heads = make_heads(connection, settings, options)
+        return cls(client, settings, options, urls=urls, uploader=uploader, heads=heads)
 
     def prepare(self) -> None:
         find_bucket(self._client, self._settings)
@@ -255,7 +268,10 @@ class S3Storage(Storage):
         head = self._heads.head(file.key)
         if head.etag != file.stamp.partition("+")[0]:
             raise FileChanged(f"{file.filename} was changed behind the index.")
-        reader = ObjectReader(self._client, self._settings.bucket, file.key, head.size, head.etag)
+        return self._read_object(file.key, head)
+
+    def _read_object(self, key: str, head: Head) -> IO[bytes]:
+        reader = ObjectReader(self._client, self._settings.bucket, key, head.size, head.etag)
         return io.BufferedReader(reader, 1 << 18)
 
     def core_metadata(self, file: DistributionFile) -> bytes:
@@ -336,6 +352,47 @@ class S3Storage(Storage):
         self._uploader.put_small(
             key, json.dumps(content, ensure_ascii=False).encode(), "application/json"
         )
+
+    def open_snapshot(self) -> IO[bytes] | None:
+        key = listing.snapshot_key(self._settings.prefix)
+        try:
+            head = self._heads.head(key)
+        except FileMissing:
+            return None
+        return self._read_object(key, head)
+
+    def save_snapshot(self, content: IO[bytes]) -> None:
+        key = listing.snapshot_key(self._settings.prefix)
+        self._uploader.put_own(key, content, "application/gzip")
+
+    # -- what others change ------------------------------------------------------------------
+
+    def event_queue(self, url: str) -> HintSource:
+        client = self._queue_client(url)
+        return EventQueue(client, url, self._settings.bucket, self._settings.prefix).hints
+
+    def _queue_client(self, url: str | None) -> Any:
+        return make_queue_client(self._settings, self._options, self.region, url)
+
+    @property
+    def region(self) -> str:
+        """Where the bucket is taken to be."""
+        return str(self._client.meta.region_name)
+
+    def set_up_events(self, queue: str, service: str | None = None) -> str:
+        """Make a queue and let the bucket send its events there; its URL.
+
+        Args:
+            service: URL of SQS; ``None``: AWS.
+
+        Raises:
+            SettingsError, StorageUnavailable: with a sentence.
+        """
+        return set_up(self._client, self._queue_client(service), self._settings, queue)
+
+    def describe_events(self, queue: str) -> dict[str, Any]:
+        """What :meth:`set_up_events` would make, as AWS's own documents."""
+        return documents(self._settings, self.region, queue)
 
     # -- the rest --------------------------------------------------------------------------
 

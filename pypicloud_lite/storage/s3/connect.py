@@ -68,17 +68,22 @@ def make_client(settings: S3Settings, options: BotoOptions, **changes: Any) -> A
     Args:
         changes: what differs in its ``Config``.
     """
-    own = {
-        "region_name": settings.region_name,
-        "aws_access_key_id": settings.access_key,
-        "aws_secret_access_key": settings.secret_key,
-        "endpoint_url": settings.endpoint_url,
-    }
+    own = {"region_name": settings.region_name, "endpoint_url": settings.endpoint_url}
     given = {name: value for name, value in own.items() if value is not None}
     config = {"max_pool_connections": POOL} | dict(options.config) | changes
     return options.boto_session.client(
-        "s3", config=Config(**config), **(dict(options.client) | given)
+        "s3",
+        config=Config(**config),
+        **(dict(options.client) | credentials(settings, options) | given),
     )
+
+
+def credentials(settings: S3Settings, options: BotoOptions) -> dict[str, Any]:
+    """What the settings say of who we are and whom to trust, as arguments of a client."""
+    own = {"aws_access_key_id": settings.access_key, "aws_secret_access_key": settings.secret_key}
+    given = {name: value for name, value in own.items() if value is not None}
+    names = ("aws_session_token", "aws_account_id", "verify")
+    return {name: options.client[name] for name in names if name in options.client} | given
 
 
 def bucket_url(settings: S3Settings, options: BotoOptions) -> str:

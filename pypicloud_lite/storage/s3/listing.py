@@ -20,7 +20,8 @@ LOG = logging.getLogger(__name__)
 META = ".meta"
 #: The core metadata (PEP 658), where clients look for it.
 CORE_METADATA = ".metadata"
-_SIDECARS = (CORE_METADATA, META)
+#: Suffixes of what lies beside a file.
+SIDECARS = (CORE_METADATA, META)
 
 
 def key_for(prefix: str, project: ProjectName, filename: str, *, prepend_hash: bool) -> str:
@@ -89,7 +90,7 @@ def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[Sto
             continue
         for owner in [owner for owner in waiting if key > owner + CORE_METADATA]:
             yield from entries.of(waiting.pop(owner))
-        suffix = next((suffix for suffix in _SIDECARS if key.endswith(suffix)), None)
+        suffix = next((suffix for suffix in SIDECARS if key.endswith(suffix)), None)
         if suffix is not None:
             found = waiting.get(key.removesuffix(suffix))
             # Core metadata that is older than its object is of one that was replaced.
@@ -124,6 +125,11 @@ class _Entries:
             return
         self._seen.add(stored.filename)
         yield stored
+
+
+def snapshot_key(prefix: str) -> str:
+    """Where a snapshot of the index is kept."""
+    return f"{prefix}{OWN}index/snapshot.jsonl.gz"
 
 
 def status_prefix(prefix: str) -> str:

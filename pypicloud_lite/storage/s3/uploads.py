@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import logging
 import os
 import time
@@ -25,6 +26,7 @@ LOG = logging.getLogger(__name__)
 CACHE_CONTROL = "max-age=31536000, immutable"
 CONTENT_TYPE = "application/octet-stream"
 _PART = 8 << 20
+_CHUNK = 1 << 20
 _PARALLEL = 3
 _MAX_PARTS = 10_000
 _RETRIES = 5
@@ -81,15 +83,21 @@ class Uploader:
 
     def put_small(self, key: str, content: bytes, content_type: str = CONTENT_TYPE) -> str:
         """Write or replace a sidecar object; its ETag."""
+        return self.put_own(key, io.BytesIO(content), content_type)
+
+    def put_own(self, key: str, content: IO[bytes], content_type: str) -> str:
+        """Write or replace an object that is no distribution file; its ETag.
+
+        Args:
+            content: seekable, and sent from its start.
+        """
         arguments = self._arguments({}) | {"ContentType": content_type}
         del arguments["CacheControl"]
+        checksum = self._checksum(content)
+        content.seek(0)
         with translated(key):
             answer = self._client.put_object(
-                Bucket=self._settings.bucket,
-                Key=key,
-                Body=content,
-                **self._checksum(hashlib.sha256(content), content),
-                **arguments,
+                Bucket=self._settings.bucket, Key=key, Body=content, **checksum, **arguments
             )
         return etag_of(answer)
 
@@ -106,11 +114,14 @@ class Uploader:
         }
         return {name: value for name, value in arguments.items() if value is not None}
 
-    def _checksum(self, sha256: Any, content: bytes) -> dict[str, str]:
+    def _checksum(self, content: IO[bytes]) -> dict[str, str]:
+        name, digest = "ContentMD5", hashlib.md5(usedforsecurity=False)
         if self._send_sha256:
-            return {"ChecksumSHA256": base64.b64encode(sha256.digest()).decode()}
-        md5 = hashlib.md5(content, usedforsecurity=False).digest()
-        return {"ContentMD5": base64.b64encode(md5).decode()}
+            name, digest = "ChecksumSHA256", hashlib.sha256()
+        content.seek(0)
+        while chunk := content.read(_CHUNK):
+            digest.update(chunk)
+        return {name: base64.b64encode(digest.digest()).decode()}
 
     def _send(
         self,
@@ -193,7 +204,7 @@ class Uploader:
 
         def send(number: int) -> dict[str, Any]:
             content = os.pread(descriptor, size, (number - 1) * size)
-            checksum = self._checksum(hashlib.sha256(content), content)
+            checksum = self._checksum(io.BytesIO(content))
             answer = self._client.upload_part(**upload, PartNumber=number, Body=content, **checksum)
             part = {"PartNumber": number, "ETag": answer["ETag"]}
             if "ChecksumSHA256" in checksum:
