@@ -11,11 +11,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +124,15 @@ class Starter:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
-    def files(self, path: str) -> dict[str, str] | None:
-        """What a page lists; ``None`` while the index is being built."""
+    def shows(self, path: str, expected: dict[str, str]) -> bool:
+        """Whether a page lists these files; it is 503 while the index is being built."""
         self.tell(path)
         status, _space, text = self.hear().partition(" ")
+        assert status in ("200", "503"), text
         if status == "503":
-            return None
-        assert status == "200", text
-        return {entry["filename"]: entry["hashes"]["sha256"] for entry in json.loads(text)["files"]}
+            return False
+        listed = json.loads(text)["files"]
+        return {entry["filename"]: entry["hashes"]["sha256"] for entry in listed} == expected
 
     def end(self) -> int:
         assert self.process.stdin is not None
@@ -156,7 +159,7 @@ def test_ten_processes_that_start_at_once_make_one_index(
         for starter in starters:
             assert starter.hear() == "up"
         for starter in starters:
-            eventually(lambda starter=starter: starter.files("/simple/demo/") == dropped)
+            eventually(partial(starter.shows, "/simple/demo/", dropped))
     finally:
         statuses = [starter.end() for starter in starters]
     assert statuses == [0] * 10
@@ -592,9 +595,8 @@ class Postgresql:
 
 
 @pytest.fixture
-def postgresql() -> Iterator[Postgresql]:
-    import tempfile
-
+def postgresql(postgresql_url: str) -> Iterator[Postgresql]:
+    # The other one, which is left running, has made pgserver's own folder for us too.
     with tempfile.TemporaryDirectory() as folder:
         server = Postgresql(Path(folder))
         yield server
@@ -620,6 +622,7 @@ def test_everything_recovers_from_a_database_that_was_down(
             else:
                 assert answer.status == 503
                 refused[filename] = content
+                time.sleep(0.1)  # it answers at once
 
     with Server(tmp_path, settings) as server, Server(tmp_path, settings) as late:
         late.stop()
