@@ -110,15 +110,6 @@ def test_an_upload_through_one_process_is_on_the_others_next_page(
             assert files(reading)[filename] == sha256(content)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """Settings of servers that share a folder and a database."""
-    if request.param == "sqlite":
-        return app_settings(tmp_path)
-    url = request.getfixturevalue("postgresql_database")
-    return app_settings(tmp_path, db__url=url.replace("%", "%%"))
-
-
 def race(servers: tuple[Server, Server], filename: str, contents: list[bytes]) -> list[int]:
     """Upload different bytes under one name at once; the statuses."""
     with ThreadPoolExecutor(2) as pool:
