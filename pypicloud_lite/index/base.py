@@ -78,15 +78,19 @@ class Index(ABC):
 
     @abstractmethod
     def remove(self, filename: str) -> None:
-        """Forget a file; nothing happens when it isn't known."""
+        """Forget a file, known or not: a synchronization under way won't bring it back."""
 
     @abstractmethod
     def set_status(self, project: ProjectName, status: ProjectStatus) -> None:
         """Set the status marker of a project, whether it has files or not."""
 
     @abstractmethod
-    def set_statuses(self, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
-        """Set the status markers of all projects; those that aren't named are active."""
+    def merge_statuses(self, mark: int, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+        """Set the status markers of all projects but those that were changed since ``mark``.
+
+        Args:
+            statuses: of all projects that aren't simply active.
+        """
 
     @abstractmethod
     def stamp(self, filename: str) -> Stamp | None:

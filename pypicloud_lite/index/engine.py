@@ -118,8 +118,11 @@ def leadership(engine: Engine) -> Iterator[bool]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: one state of the index."""
-    with _translated(engine), engine.connect() as connection:
-        yield connection
+    with _translated(engine), engine.connect() as plain:
+        if engine.dialect.name == "sqlite":  # where all transactions are like that
+            yield plain
+        else:
+            yield plain.execution_options(isolation_level="REPEATABLE READ")
 
 
 @contextmanager

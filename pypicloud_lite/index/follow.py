@@ -33,6 +33,8 @@ class State:
     report: SyncReport | None = None
     #: Why the last one failed.
     problem: str | None = None
+    #: Whether another process was at it.
+    elsewhere: bool = False
 
 
 class Follower:
@@ -150,7 +152,7 @@ class Follower:
 
     def _once(self, *, rebuild: bool, force: bool) -> float | None:
         """Synchronize once; how long to wait before the next time (``None``: for ever)."""
-        report, problem = None, None
+        report, problem, leads = None, None, True
         try:
             with self._index.leading() as leads:
                 if leads:
@@ -168,7 +170,8 @@ class Follower:
         except Exception as exc:
             problem = f"{type(exc).__name__}, see the log"
             LOG.exception("the index could not be brought in step with the storage")
-        self.state = State(report=report or self.state.report, problem=problem)
+        report = report or self.state.report
+        self.state = State(report=report, problem=problem, elsewhere=not leads)
         if problem is not None or not ready:
             return _RETRY
         self._save_snapshot()

@@ -32,7 +32,8 @@ def refresh(storage: Storage, index: Index, hints: Hints) -> int:
         with Workers(min(len(keys), storage.concurrency)) as workers:
             changed = sum(workers.map(lambda key: _look(storage, index, key), sorted(keys)))
     if hints.statuses:
-        index.set_statuses(storage.project_statuses())
+        mark = index.serial()
+        index.merge_statuses(mark, storage.project_statuses())
     return changed
 
 

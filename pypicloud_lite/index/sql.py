@@ -230,7 +230,8 @@ class SqlIndex(Index):
 
     def remove(self, filename: str) -> None:
         with self._writing() as connection:
-            self._remove(connection, [filename])
+            if not self._remove(connection, [filename]):
+                self._bury(connection, [filename], self._touch(connection, (), 0))
 
     def set_status(self, project: ProjectName, status: ProjectStatus) -> None:
         with self._writing() as connection:
@@ -276,17 +277,18 @@ class SqlIndex(Index):
             connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
             connection.execute(update(state).values(storage=identity))
 
-    def set_statuses(self, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+    def merge_statuses(self, mark: int, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+        odd = projects.c.status != ProjectStatus().status
         with self._writing() as connection:
             known = {
-                row.name: _status(row)
+                row.name: row
                 for row in connection.execute(
-                    select(projects).where(projects.c.status != ProjectStatus().status)
+                    select(projects).where(odd | projects.c.name.in_(list(statuses)))
                 )
             }
             for project in known.keys() | statuses.keys():
-                wanted = statuses.get(project, ProjectStatus())
-                if known.get(project, ProjectStatus()) != wanted:
+                wanted, row = statuses.get(project, ProjectStatus()), known.get(project)
+                if row is None or (_status(row) != wanted and row.serial <= mark):
                     self._set_status(connection, project, wanted)
                     self._drop_empty(connection, {project})
 
@@ -317,14 +319,19 @@ class SqlIndex(Index):
         )
         self._drop_empty(connection, touched)
 
-    def _remove(self, connection: Connection, filenames: Collection[str]) -> None:
+    def _remove(self, connection: Connection, filenames: Collection[str]) -> bool:
+        """Remove files; whether any was there."""
         wanted = files.c.filename.in_(list(filenames))
         touched = set(connection.scalars(select(files.c.project).where(wanted)))
         if not touched:
-            return
+            return False
         serial = self._touch(connection, touched, len(filenames))
         connection.execute(delete(files).where(wanted))
         self._drop_empty(connection, touched)
+        self._bury(connection, filenames, serial)
+        return True
+
+    def _bury(self, connection: Connection, filenames: Collection[str], serial: int) -> None:
         upsert = self._insert(tombstones)
         connection.execute(
             upsert.on_conflict_do_update(
@@ -354,13 +361,14 @@ class SqlIndex(Index):
             {"name": name, "serial": serial, "status": ProjectStatus().status, "status_reason": ""}
             for name in sorted(names)
         ]
-        upsert = self._insert(projects)
-        connection.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[projects.c.name], set_={"serial": upsert.excluded.serial}
-            ),
-            rows,
-        )
+        if rows:
+            upsert = self._insert(projects)
+            connection.execute(
+                upsert.on_conflict_do_update(
+                    index_elements=[projects.c.name], set_={"serial": upsert.excluded.serial}
+                ),
+                rows,
+            )
         return serial
 
     @staticmethod

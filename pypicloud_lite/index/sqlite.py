@@ -76,8 +76,11 @@ def prepare_engine(engine: Engine, writing: str) -> None:
     @event.listens_for(engine, "checkout")
     def on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
         # Who has a file open that was removed or put aside would go on with it for ever.
-        if record.info.get(_FILE) != _file_id(path):
-            raise DisconnectionError(f"{path} is another file now")
+        if record.info.get(_FILE) == _file_id(path):
+            return
+        if _is_empty(path):
+            _rename(path, None)
+        raise DisconnectionError(f"{path} is another file now")
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
@@ -127,7 +130,7 @@ def put_aside(engine: Engine) -> None:
 def _rename(path: Path, identity: _FileId | None) -> None:
     aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
     with _alone(path.parent):
-        if _file_id(path) != identity:
+        if not path.exists() or _file_id(path) != identity:
             return
         LOG.error("the index database %s is corrupt; moved to %s and built again", path, aside.name)
         for suffix in ("-wal", "-shm"):
@@ -146,8 +149,16 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _file_id(path: Path) -> _FileId | None:
+    """Which file it is; ``None`` when it is lost, or lost all that was in it."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return (found.st_dev, found.st_ino) if found.st_size else None
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:
+        return False

@@ -74,7 +74,7 @@ def sync(
     mark = index.begin_sync(identity)
     if not was_complete and not rebuild and snapshot.restore(storage, index, mark):
         mark = index.begin_sync(identity)  # what was restored gives way to the listing
-    index.set_statuses(storage.project_statuses())
+    index.merge_statuses(mark, storage.project_statuses())
     with Workers(storage.concurrency) as workers:
         found = _compare(storage.scan(), index, everything=rebuild, progress=progress)
         gone = _gone(storage, index, found, workers)

@@ -26,7 +26,8 @@ def rebuild(request: Request) -> Response:
     state = follower.state
     if state.problem is not None:
         return json_response({"status": "failed", "problem": state.problem}, status=503)
-    if state.running or not follower.idle.is_set() or state.report is None:
+    idle = follower.idle.is_set() and not state.running
+    if state.elsewhere or not idle or state.report is None:
         # Here, or in another process.
         document: dict[str, Any] = {"status": "running"}
         if state.progress is not None:

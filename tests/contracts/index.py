@@ -110,11 +110,29 @@ class IndexContract:
         assert index.project_names() == []
         assert index.project(DEMO) is None
 
-    def test_removing_what_is_not_there_changes_nothing(self, index: Index) -> None:
+    def test_removing_what_is_not_there_changes_no_project(self, index: Index) -> None:
         index.put(entry())
-        before = index.serial()
+        before = index.serial(DEMO)
         index.remove("nothing-1.0.tar.gz")
-        assert index.serial() == before
+        assert index.serial(DEMO) == before
+        assert index.project_names() == ["demo"]
+
+    def test_what_was_removed_meanwhile_is_not_brought_back_known_or_not(
+        self, index: Index
+    ) -> None:
+        mark = index.begin_sync("store")
+        index.remove("demo-1.0.tar.gz")
+        index.merge(mark, [entry()], [])
+        assert index.project_names() == []
+
+    def test_a_status_that_was_set_meanwhile_wins(self, index: Index) -> None:
+        index.put(entry())
+        mark = index.begin_sync("store")
+        index.set_status(DEMO, ProjectStatus("quarantined", "new"))
+        index.merge_statuses(mark, {DEMO: ProjectStatus("archived", "old")})
+        assert index.status(DEMO) == ProjectStatus("quarantined", "new")
+        index.merge_statuses(index.serial(), {})
+        assert index.status(DEMO) == ProjectStatus()
 
     def test_a_status_outlives_the_last_file(self, index: Index) -> None:
         index.put(entry())
@@ -146,9 +164,9 @@ class IndexContract:
         index.put(entry())
         index.set_status(OTHER, ProjectStatus("archived"))
         mark = index.begin_sync("store")
+        index.merge_statuses(mark, {DEMO: ProjectStatus("deprecated", "old")})
         index.merge(mark, [entry(stamp="2"), entry("new-1.0.tar.gz")], ["gone-1.0.tar.gz"])
         assert not index.ready("store")
-        index.set_statuses({DEMO: ProjectStatus("deprecated", "old")})
         index.end_sync("store", mark)
         assert index.ready("store")
         assert not index.ready("another store")
