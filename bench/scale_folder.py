@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
-import random
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Self
 
@@ -20,8 +19,12 @@ from bench.scale_data import FILES_PER_PROJECT, LARGE, Data, filenames, project_
 from tests.support.server import Server, app_settings
 
 STARTS = 5
-COLD, PAGES, DOWNLOADS = 500, 1000, 200
+PAGES, DOWNLOADS = 1000, 200
 _EARLY = 100
+#: What the server keeps beside the packages.
+_OWN = ".pypicloud-lite"
+#: Between projects that are asked for one after the other; a prime, so that all have their turn.
+_STEP = 7919
 #: What pip sends.
 _HEADERS = {
     "Accept": "application/vnd.pypi.simple.v1+json, "
@@ -47,6 +50,8 @@ class Built:
     sync: Command
     index_size: int
     start: float
+    #: Once, with the index on the disk only, as after a boot.
+    start_cold: float
     #: Pages right behind a start, while the server lists the folder: median and worst.
     early: float
     early_worst: float
@@ -56,18 +61,19 @@ class Built:
 class Served:
     """A server of a folder; seconds are medians, memory is in bytes."""
 
-    memory: int
-    memory_after_pages: int
-    cold: float
-    warm: float
-    #: Asked for once.
-    large_cold: float
-    large: float
+    #: Of a server that keeps no page in memory.
+    made: float
+    large_made: float
+    #: Of one that does, and had the page before.
+    kept: float
+    large_kept: float
     download: float
     #: Asked for once.
-    root_cold: float
-    root: float
+    root_made: float
+    root_kept: float
     root_size: int
+    memory: int
+    memory_after_pages: int
     memory_after_root: int
     peak: int
 
@@ -76,48 +82,74 @@ def measure_index(data: Data) -> Built:
     """Build the index from nothing, look at it again, and start servers with it."""
     for path in data.folder.glob("index.sqlite*"):
         path.unlink()
+    shutil.rmtree(data.packages / _OWN, ignore_errors=True)
     rebuild = _command("rebuild", data)
     sync = _command("sync", data)
     index_size = sum(path.stat().st_size for path in data.folder.glob("index.sqlite*"))
+    _drop_from_memory(data.folder / "index.sqlite")
+    with _Running(data) as server:
+        start_cold = server.started
     starts = []
     for _ in range(STARTS):
         with _Running(data) as server:
             starts.append(server.started)
-            early = [server.get(path)[0] for path in _some_pages(data, _EARLY)]
+            early = [server.get(_page_of(data, n))[0] for n in range(_EARLY)]
     return Built(
-        rebuild, sync, index_size,
-        statistics.median(starts), statistics.median(early), max(early),
-    )  # fmt: skip
+        rebuild=rebuild,
+        sync=sync,
+        index_size=index_size,
+        start=statistics.median(starts),
+        start_cold=start_cold,
+        early=statistics.median(early),
+        early_worst=max(early),
+    )
 
 
 def measure_servers(every: Sequence[Data]) -> list[Served]:
     """Servers of all folders at once, asked in turn, so that noise meets all of them alike."""
-    with ExitStack() as stack:
-        servers = [stack.enter_context(_Running(data)) for data in every]
-        for server in servers:
-            server.wait_until_idle()
-        pages = [_some_pages(data, COLD) for data in every]
-        again = [list(islice(cycle(some), PAGES - len(some))) for some in pages]
-        files = [_some_files(data, DOWNLOADS) for data in every]
-        large, root = [[path] for path in (f"/simple/{LARGE}/", "/simple/")]
-        columns = {
-            "memory": [server.memory("VmRSS") for server in servers],
-            "cold": _in_turn(servers, pages),
-            "warm": _in_turn(servers, again),
+    columns = _making(every) | _serving(every)
+    return [
+        Served(**{name: column[which] for name, column in columns.items()})
+        for which in range(len(every))
+    ]
+
+
+def _making(every: Sequence[Data]) -> dict[str, list[float]]:
+    """Pages that are made for each request, since no page is kept in memory."""
+    with _all_running(every, pypi__page_cache_size="0") as servers:
+        _in_turn(servers, _page_of, PAGES // 20)
+        return {
+            "made": _in_turn(servers, _page_of, PAGES // 2),
+            "large_made": _in_turn(servers, _large_page, 50),
+        }
+
+
+def _serving(every: Sequence[Data]) -> dict[str, list[float]]:
+    """All else, with the settings that a server has by itself."""
+    with _all_running(every) as servers:
+        memory = [server.memory("VmRSS") for server in servers]
+        _in_turn(servers, _page_of, PAGES // 2)
+        return {
+            "memory": memory,
+            "kept": _in_turn(servers, _page_of, PAGES // 2),
             "memory_after_pages": [server.memory("VmRSS") for server in servers],
-            "large_cold": _in_turn(servers, [large for _ in servers]),
-            "large": _in_turn(servers, [large * 100 for _ in servers]),
-            "download": _in_turn(servers, files),
-            "root_cold": _in_turn(servers, [root for _ in servers]),
-            "root": _in_turn(servers, [root * 20 for _ in servers]),
+            "large_kept": _in_turn(servers, _large_page, 50),
+            "download": _in_turn(servers, _file_of, DOWNLOADS),
+            "root_made": _in_turn(servers, _root_page, 1),
+            "root_kept": _in_turn(servers, _root_page, 20),
             "root_size": [len(server.get("/simple/")[1]) for server in servers],
             "memory_after_root": [server.memory("VmRSS") for server in servers],
             "peak": [server.memory("VmHWM") for server in servers],
         }
-        return [
-            Served(**{name: column[which] for name, column in columns.items()})
-            for which in range(len(servers))
-        ]
+
+
+@contextmanager
+def _all_running(every: Sequence[Data], **settings: str) -> Iterator[list[_Running]]:
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_Running(data, **settings)) for data in every]
+        for server in servers:
+            server.wait_until_idle()
+        yield servers
 
 
 def _command(name: str, data: Data) -> Command:
@@ -136,6 +168,13 @@ def _command(name: str, data: Data) -> Command:
     return Command(seconds, peak)
 
 
+def _drop_from_memory(path: Path) -> None:
+    """Take a file out of the disk's cache."""
+    with path.open("rb") as file:
+        os.fsync(file)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def _memory(pid: int, field: str) -> int:
     """A size from /proc in bytes; 0 when the process has just ended."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -148,9 +187,9 @@ def _memory(pid: int, field: str) -> int:
 class _Running:
     """A server, and one connection to it."""
 
-    def __init__(self, data: Data) -> None:
-        self._server = Server(data.folder, app_settings(data.folder), wait=False)
-        self._page = f"/simple/{project_of(0)}/"
+    def __init__(self, data: Data, **settings: str) -> None:
+        self.data = data
+        self._server = Server(data.folder, app_settings(data.folder, **settings), wait=False)
 
     def __enter__(self) -> Self:
         begin = time.perf_counter()
@@ -174,7 +213,7 @@ class _Running:
     def _answers(self) -> bool:
         self._connect()
         try:
-            self._connection.request("GET", self._page, headers=_HEADERS)
+            self._connection.request("GET", _page_of(self.data, 0), headers=_HEADERS)
             answer = self._connection.getresponse()
             answer.read()
         except OSError:
@@ -213,31 +252,35 @@ class _Running:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _in_turn(servers: Sequence[_Running], paths: Sequence[Sequence[str]]) -> list[float]:
-    """The median for each server, with the requests of all of them spread over the same time."""
-    turns = sorted(
-        (number / len(some), which, path)
-        for which, some in enumerate(paths)
-        for number, path in enumerate(some)
-    )
+_Path = Callable[[Data, int], str]
+
+
+def _in_turn(servers: Sequence[_Running], path_of: _Path, rounds: int) -> list[float]:
+    """The median for each server, when all are asked once in each round."""
     seconds: list[list[float]] = [[] for _ in servers]
-    for _when, which, path in turns:
-        seconds[which].append(servers[which].get(path)[0])
-    return [statistics.median(some) for some in seconds]
+    for number in range(rounds):
+        for server, taken in zip(servers, seconds, strict=True):
+            taken.append(server.get(path_of(server.data, number))[0])
+    return [statistics.median(taken) for taken in seconds]
 
 
-def _some_projects(data: Data, count: int) -> list[str]:
-    """Projects from all over the index, each once; not the one that the start asked for."""
-    numbers = range(1, data.projects)
-    return [project_of(n) for n in random.Random(1).sample(numbers, min(count, len(numbers)))]
+def _page_of(data: Data, number: int) -> str:
+    return f"/simple/{_project(data, number)}/"
 
 
-def _some_pages(data: Data, count: int) -> list[str]:
-    return [f"/simple/{project}/" for project in _some_projects(data, count)]
+def _large_page(data: Data, number: int) -> str:
+    return f"/simple/{LARGE}/"
 
 
-def _some_files(data: Data, count: int) -> list[str]:
-    return [
-        f"/api/package/{project}/{filenames(project, FILES_PER_PROJECT)[0]}"
-        for project in _some_projects(data, count)
-    ]
+def _root_page(data: Data, number: int) -> str:
+    return "/simple/"
+
+
+def _file_of(data: Data, number: int) -> str:
+    project = _project(data, number)
+    return f"/api/package/{project}/{filenames(project, FILES_PER_PROJECT)[0]}"
+
+
+def _project(data: Data, number: int) -> str:
+    """Projects from all over the index, none twice before all were there."""
+    return project_of((number * _STEP + 1) % data.projects)
