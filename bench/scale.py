@@ -108,7 +108,7 @@ def main() -> None:
         with made(folder, sizes, keep=given.keep) as every:
             text = report(f"make scale ARGS='{options}'", measure_folders(every), bucket)
     if given.output is None:
-        print(text)
+        print(text, end="")
     else:
         given.output.write_text(text, encoding="utf-8")
         say(f"{given.output} is written")

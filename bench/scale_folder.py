@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import statistics
@@ -13,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from bench.scale_data import FILES_PER_PROJECT, LARGE, Data, filenames, project_of
-from tests.support.server import Server, app_settings
+from bench.scale_server import Running, memory_of
+from tests.support.server import app_settings
 
 STARTS = 5
 PAGES, DOWNLOADS = 1000, 200
@@ -25,13 +24,6 @@ _EARLY = 100
 _OWN = ".pypicloud-lite"
 #: Between projects that are asked for one after the other; a prime, so that all have their turn.
 _STEP = 7919
-#: What pip sends.
-_HEADERS = {
-    "Accept": "application/vnd.pypi.simple.v1+json, "
-    "application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
-    "Accept-Encoding": "gzip, deflate",
-}
-_PATIENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -87,11 +79,11 @@ def measure_index(data: Data) -> Built:
     sync = _command("sync", data)
     index_size = sum(path.stat().st_size for path in data.folder.glob("index.sqlite*"))
     _drop_from_memory(data.folder / "index.sqlite")
-    with _Running(data) as server:
+    with Running(data, _page_of(data, 0)) as server:
         start_cold = server.started
     starts = []
     for _ in range(STARTS):
-        with _Running(data) as server:
+        with Running(data, _page_of(data, 0)) as server:
             starts.append(server.started)
             early = [server.get(_page_of(data, n))[0] for n in range(_EARLY)]
     return Built(
@@ -144,9 +136,11 @@ def _serving(every: Sequence[Data]) -> dict[str, list[float]]:
 
 
 @contextmanager
-def _all_running(every: Sequence[Data], **settings: str) -> Iterator[list[_Running]]:
+def _all_running(every: Sequence[Data], **settings: str) -> Iterator[list[Running]]:
     with ExitStack() as stack:
-        servers = [stack.enter_context(_Running(data, **settings)) for data in every]
+        servers = [
+            stack.enter_context(Running(data, _page_of(data, 0), **settings)) for data in every
+        ]
         for server in servers:
             server.wait_until_idle()
         yield servers
@@ -161,7 +155,7 @@ def _command(name: str, data: Data) -> Command:
     begin = time.perf_counter()
     with subprocess.Popen([str(tool), name, str(ini)], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            peak = max(peak, _memory(process.pid, "VmHWM"))
+            peak = max(peak, memory_of(process.pid, "VmHWM"))
             time.sleep(0.01)
         seconds = time.perf_counter() - begin
     assert process.returncode == 0, f"pypicloud-lite {name} failed"
@@ -175,87 +169,10 @@ def _drop_from_memory(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _memory(pid: int, field: str) -> int:
-    """A size from /proc in bytes; 0 when the process has just ended."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _colon, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    return 0
-
-
-class _Running:
-    """A server, and one connection to it."""
-
-    def __init__(self, data: Data, **settings: str) -> None:
-        self.data = data
-        self._server = Server(data.folder, app_settings(data.folder, **settings), wait=False)
-
-    def __enter__(self) -> Self:
-        begin = time.perf_counter()
-        self._server.start()
-        assert self._server.process is not None
-        self._pid = self._server.process.pid
-        while not self._answers():
-            if self._server.process.poll() is not None or time.perf_counter() > begin + _PATIENCE:
-                raise AssertionError(f"no server:\n{self._server.log.read_text()}")
-            time.sleep(0.01)
-        self.started = time.perf_counter() - begin
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._connection.close()
-        self._server.stop()
-
-    def _connect(self) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", self._server.port)
-
-    def _answers(self) -> bool:
-        self._connect()
-        try:
-            self._connection.request("GET", _page_of(self.data, 0), headers=_HEADERS)
-            answer = self._connection.getresponse()
-            answer.read()
-        except OSError:
-            self._connection.close()
-            return False
-        return answer.status == 200
-
-    def get(self, path: str) -> tuple[float, bytes]:
-        """The seconds until all of an answer is there, and its body as it was sent."""
-        begin = time.perf_counter()
-        self._connection.request("GET", path, headers=_HEADERS)
-        answer = self._connection.getresponse()
-        body = answer.read()
-        seconds = time.perf_counter() - begin
-        assert answer.status == 200, (path, answer.status, body)
-        return seconds, body
-
-    def memory(self, field: str) -> int:
-        return _memory(self._pid, field)
-
-    def wait_until_idle(self) -> None:
-        """Wait until what the server does in the background after a start is over."""
-        end = time.monotonic() + _PATIENCE
-        used = self._processor_time()
-        while time.monotonic() < end:
-            time.sleep(2)
-            before, used = used, self._processor_time()
-            if used - before < 0.1:
-                self._connection.close()  # the server gives up on one that has been silent
-                self._connect()
-                return
-        raise AssertionError("the server never rests")
-
-    def _processor_time(self) -> float:
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 _Path = Callable[[Data, int], str]
 
 
-def _in_turn(servers: Sequence[_Running], path_of: _Path, rounds: int) -> list[float]:
+def _in_turn(servers: Sequence[Running], path_of: _Path, rounds: int) -> list[float]:
     """The median for each server, when all are asked once in each round."""
     seconds: list[list[float]] = [[] for _ in servers]
     for number in range(rounds):
