@@ -121,6 +121,7 @@ def _serving(every: Sequence[Data]) -> dict[str, list[float]]:
     with _all_running(every) as servers:
         memory = [server.memory("VmRSS") for server in servers]
         _in_turn(servers, _page_of, PAGES // 2)
+        _in_turn(servers, _file_of, DOWNLOADS)  # from here on they are in the disk's cache
         return {
             "memory": memory,
             "kept": _in_turn(servers, _page_of, PAGES // 2),
