@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from pypicloud_lite.names import LEGACY_TYPES, STANDARD_TYPES, ProjectName, extension_of
 
@@ -31,6 +31,22 @@ class StoredFile:
     modified: datetime
     #: What the listing shows beside the file: suffix of the sidecar -> its stamp.
     beside: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stamp(NamedTuple):
+    """What tells whether a file is still the one that it was when it was looked at."""
+
+    key: str
+    filename: str
+    #: Bytes.
+    size: int
+    #: See :class:`StoredFile`.
+    stamp: str
+
+    @classmethod
+    def of(cls, stored: StoredFile) -> Self:
+        """That of a listed file."""
+        return cls(stored.key, stored.filename, stored.size, stored.stamp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,32 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Self
 
 from pypicloud_lite.model import (
     DistributionFile,
     Project,
     ProjectStatus,
     ProjectSummary,
-    StoredFile,
+    Stamp,
 )
 from pypicloud_lite.names import ProjectName
-
-
-class Stamp(NamedTuple):
-    """What tells whether a file in the index is still the one in the storage."""
-
-    key: str
-    filename: str
-    #: Bytes.
-    size: int
-    #: See :class:`pypicloud_lite.model.StoredFile`.
-    stamp: str
-
-    @classmethod
-    def of(cls, stored: StoredFile) -> Self:
-        """That of a listed file."""
-        return cls(stored.key, stored.filename, stored.size, stored.stamp)
 
 
 class Index(ABC):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from pypicloud_lite.index.base import Index, Stamp
+from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.sync import describe_or_pass_over
 from pypicloud_lite.index.workers import Workers
+from pypicloud_lite.model import Stamp
 from pypicloud_lite.storage.base import Hints, Storage
 
 LOG = logging.getLogger(__name__)

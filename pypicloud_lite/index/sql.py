@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pypicloud_lite.errors import IndexUnavailable
-from pypicloud_lite.index.base import Index, Stamp
+from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import leadership, look_for_damage, reading, writing
 from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state, tombstones
 from pypicloud_lite.model import (
@@ -32,6 +32,7 @@ from pypicloud_lite.model import (
     Project,
     ProjectStatus,
     ProjectSummary,
+    Stamp,
     Status,
     iso_utc,
     parse_iso_utc,

@@ -6,14 +6,14 @@ import logging
 import pickle
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pypicloud_lite.errors import FileMissing, SyncRefused, Unavailable
 from pypicloud_lite.index import snapshot
-from pypicloud_lite.index.base import Index, Stamp
+from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.workers import Workers
-from pypicloud_lite.model import DistributionFile, StoredFile
+from pypicloud_lite.model import DistributionFile, Stamp, StoredFile
 from pypicloud_lite.storage.base import Storage
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def sync(
         mark = index.begin_sync(identity)  # what was restored gives way to the listing
     index.merge_statuses(mark, storage.project_statuses())
     with Workers(storage.concurrency) as workers:
-        found = _compare(storage.scan(), index, everything=rebuild, progress=progress)
+        found = _compare(storage, index, everything=rebuild, progress=progress)
         gone = _gone(storage, index, found, workers)
         limit = max(_MAX_GONE_FILES, _MAX_GONE * found.known)
         if was_complete and not force and len(gone) > limit:
@@ -140,7 +140,7 @@ class _Found:
 
 
 def _compare(
-    stored_files: Iterable[StoredFile],
+    storage: Storage,
     index: Index,
     *,
     everything: bool,
@@ -152,16 +152,20 @@ def _compare(
     differing: set[int] = set()
     fresh = _Packed()
     listed = 0
-    for listed, stored in enumerate(stored_files, 1):
+
+    def is_known(stamp: Stamp) -> bool:
+        nonlocal listed
+        listed += 1
         if listed % _BATCH == 0:
             progress(Progress(listed, None))
-        stamp = hash(Stamp.of(stored))
-        same = stamp in unlisted
-        unlisted.discard(stamp)
+        same = hash(stamp) in unlisted
+        unlisted.discard(hash(stamp))
         if known and not same:
-            differing.add(hash(stored.filename))
-        if everything or not same:
-            fresh.add(stored)
+            differing.add(hash(stamp.filename))
+        return same and not everything
+
+    for stored in storage.scan(is_known):
+        fresh.add(stored)
     return _Found(listed, known, fresh, frozenset(differing), frozenset(unlisted))
 
 

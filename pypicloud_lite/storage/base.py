@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from pypicloud_lite.errors import SettingsError
-from pypicloud_lite.model import DistributionFile, ProjectStatus, StoredFile
+from pypicloud_lite.model import DistributionFile, ProjectStatus, Stamp, StoredFile
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.storage.oserrors import os_translated
@@ -62,6 +62,15 @@ class Spool:
         """Bring all bytes to the file; raises as :meth:`write` does."""
         with os_translated("spool", may_be_missing=False):
             self.file.flush()
+
+
+#: Whether a file is known as it is listed.
+Known = Callable[[Stamp], bool]
+
+
+def nothing_known(_stamp: Stamp) -> bool:
+    """To list every file."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +153,14 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def scan(self) -> Iterator[StoredFile]:
+    def scan(self, known: Known = nothing_known) -> Iterator[StoredFile]:
         """List every distribution file, without reading any of them.
 
         Temporary files, sidecars and whatever is not a distribution file are passed over.
+
+        Args:
+            known: called once with the stamp of each file; those for which it says true are left
+                out, and nothing else is made of them.
         """
 
     @abstractmethod

@@ -35,15 +35,30 @@ from pypicloud_lite.errors import (
     FileExists,
     FileMissing,
     InvalidFilename,
+    InvalidName,
     SettingsError,
     StorageFull,
     StorageUnavailable,
 )
-from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
-from pypicloud_lite.names import FileName, ProjectName, parse_stored_filename, project_name
+from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, Stamp, StoredFile
+from pypicloud_lite.names import (
+    FileName,
+    ProjectName,
+    extension_of,
+    parse_stored_filename,
+    project_name,
+)
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import OBJECT_STORE_NAMES, FileSettings
-from pypicloud_lite.storage.base import HintSource, LocalFile, Location, Spool, Storage
+from pypicloud_lite.storage.base import (
+    HintSource,
+    Known,
+    LocalFile,
+    Location,
+    Spool,
+    Storage,
+    nothing_known,
+)
 from pypicloud_lite.storage.facts import (
     core_metadata_of,
     from_content,
@@ -59,8 +74,9 @@ LOG = logging.getLogger(__name__)
 
 META = ".meta"
 CORE_METADATA = ".metadata.meta"
-STATUS_FILE = ".status.meta"
 _OWN_FOLDER = ".pypicloud-lite"
+#: Where the status of every project is kept that isn't simply active.
+STATUSES_FOLDER = f"{_OWN_FOLDER}/status"
 #: Temporary files older than this are of a process that died, in seconds.
 STALE_AFTER = 24 * 3600
 _SIDECAR = re.compile(r"\.(?:meta|metadata|asc|sha256|md5)\Z")
@@ -76,11 +92,12 @@ class FileStorage(Storage):
     def __init__(self, root: Path) -> None:
         self._root = root
         self._spools = root / _OWN_FOLDER / "spool"
+        self._statuses = root / STATUSES_FOLDER
         locks = root / _OWN_FOLDER / "lock"
         self._names = NameLocks(locks, META)
         self._have_links = True
         with os_translated("storage.dir", may_be_missing=False):
-            for folder in (root, self._spools, locks):
+            for folder in (root, self._spools, self._statuses, locks):
                 folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
 
@@ -221,56 +238,55 @@ class FileStorage(Storage):
 
     # -- reading ---------------------------------------------------------------------------
 
-    def scan(self) -> Iterator[StoredFile]:
-        seen: set[str] = set()
+    def scan(self, known: Known = nothing_known) -> Iterator[StoredFile]:
+        seen: set[int] = set()  # of hashes, which take less memory than names
         passed_over = 0
         with os_translated("storage.dir", may_be_missing=False):
             if not self._spools.is_dir():
                 raise StorageUnavailable(f"{self._root} is not the folder that it was at start")
-            for path, found, facts in _walk(self._root):
-                stored = self._stored(path, found, facts)
-                if stored is not None and stored.filename in seen:
-                    LOG.warning("%s is there more than once; passed over", stored.key)
-                    stored = None
-                if stored is None:
+            for key, found, facts in _walk(str(self._root)):
+                stamp = _stamp(key, found, facts)
+                if stamp is None or extension_of(stamp.filename) is None:
+                    LOG.debug("%s is not a distribution file; passed over", key)
                     passed_over += 1
-                    continue
-                seen.add(stored.filename)
-                yield stored
+                elif hash(stamp.filename) in seen:
+                    LOG.warning("%s is there more than once; passed over", key)
+                    passed_over += 1
+                elif known(stamp):
+                    seen.add(hash(stamp.filename))
+                elif (stored := self._stored(stamp, found)) is None:
+                    passed_over += 1
+                else:
+                    seen.add(hash(stamp.filename))
+                    yield stored
         if passed_over:
             LOG.info("%d files are no distribution files; passed over", passed_over)
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(key)
+        if path.name.startswith(".") or _SIDECAR.search(path.name):
+            return None
         try:
             with os_translated(key):
                 found = path.stat()
         except FileMissing:
             return None
-        return self._stored(path, found, _stat_or_none(self._beside(path, META)))
+        stamp = _stamp(key, found, _stat_or_none(self._beside(path, META)))
+        return None if stamp is None else self._stored(stamp, found)
 
-    def _stored(
-        self, path: Path, found: os.stat_result, facts: os.stat_result | None
-    ) -> StoredFile | None:
-        if path.name.startswith(".") or _SIDECAR.search(path.name):
-            return None
-        relative = path.relative_to(self._root)
-        if not stat_module.S_ISREG(found.st_mode) or found.st_size == 0:
-            LOG.debug("%s is not a distribution file; passed over", relative)
-            return None
+    def _stored(self, stamp: Stamp, found: os.stat_result) -> StoredFile | None:
         try:
-            name = self._name_of(relative)
+            name = self._name_of(Path(stamp.key))
         except InvalidFilename as exc:
-            LOG.debug("%s is passed over: %s", relative, exc)
+            LOG.debug("%s is passed over: %s", stamp.key, exc)
             return None
         return StoredFile(
-            key=relative.as_posix(),
+            key=stamp.key,
             filename=name.filename,
             project=name.project,
             version=name.version,
-            size=found.st_size,
-            # What changes when someone else changes a fact belongs to the stamp.
-            stamp=f"{found.st_mtime_ns}+{facts.st_mtime_ns}" if facts else str(found.st_mtime_ns),
+            size=stamp.size,
+            stamp=stamp.stamp,
             modified=datetime.fromtimestamp(found.st_mtime, UTC),
         )
 
@@ -367,29 +383,26 @@ class FileStorage(Storage):
     def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
         statuses = {}
         with os_translated("status"):
-            for path in self._root.glob(f"*/{STATUS_FILE}"):
+            for path in sorted(self._statuses.glob(f"*{META}")):
                 try:
                     content = json.loads(path.read_bytes())
                     if content["status"] not in STATUSES:
                         raise ValueError(content["status"])
                     status = ProjectStatus(content["status"], str(content.get("reason", "")))
-                    statuses[project_name(path.parent.name)] = status
-                except (OSError, ValueError, KeyError, TypeError) as exc:
+                    statuses[project_name(path.name.removesuffix(META))] = status
+                except (OSError, ValueError, KeyError, TypeError, InvalidName) as exc:
                     LOG.warning("%s can't be read: %s", path, exc)
         return statuses
 
     def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
-        folder = self._path(project)
+        path = self._statuses / f"{project}{META}"
         with os_translated(project), self.changing(project):
             if status == ProjectStatus():
-                (folder / STATUS_FILE).unlink(missing_ok=True)
-                if folder.is_dir():
-                    _sync_folder(folder)
-                return
-            self._make_folders(folder)
-            content = {"status": status.status, "reason": status.reason}
-            self._write(folder / STATUS_FILE, json.dumps(content, ensure_ascii=False).encode())
-            _sync_folder(folder)
+                path.unlink(missing_ok=True)
+            else:
+                content = {"status": status.status, "reason": status.reason}
+                self._write(path, json.dumps(content, ensure_ascii=False).encode())
+            _sync_folder(self._statuses)
 
     def watch(self) -> HintSource:
         try:
@@ -436,34 +449,49 @@ class FileStorage(Storage):
                     LOG.info("removed the leftover of an interrupted upload: %s", path.name)
 
 
+def _stamp(key: str, found: os.stat_result, facts: os.stat_result | None) -> Stamp | None:
+    """That of a file, or ``None`` for what is no file, or empty."""
+    if not stat_module.S_ISREG(found.st_mode) or found.st_size == 0:
+        return None
+    # What changes when someone else changes a fact belongs to the stamp.
+    stamp = f"{found.st_mtime_ns}+{facts.st_mtime_ns}" if facts else str(found.st_mtime_ns)
+    return Stamp(key, key.rpartition("/")[2], found.st_size, stamp)
+
+
 def _walk(
-    folder: Path, above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[Path, os.stat_result, os.stat_result | None]]:
-    """Every file below ``folder`` outside of dot-folders, in a stable order, each with the state
-    of the facts beside it.
+    folder: str, below: str = "", above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, os.stat_result, os.stat_result | None]]:
+    """The key of every file below ``folder`` outside of dot-folders, in a stable order, each with
+    its state and that of the facts beside it.
+
+    Args:
+        below: what the keys begin with.
+        above: the folders that led here.
     """
     try:
-        here = folder.stat()
-        entries = {entry.name: entry for entry in os.scandir(folder)}
+        with os.scandir(folder) as found:
+            entries = {entry.name: entry for entry in found}
     except OSError as exc:
         LOG.warning("%s is passed over: %s", folder, exc)
-        return
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        LOG.warning("%s leads back to a folder above it; passed over", folder)
         return
     for name in sorted(entries):
         entry = entries[name]
         if name.startswith(".") or _SIDECAR.search(name):
             continue
         try:
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), above | {identity})
-            else:
+            if not entry.is_dir():
                 facts = entries.get(name + META)
-                yield Path(entry.path), entry.stat(), None if facts is None else facts.stat()
+                yield below + name, entry.stat(), None if facts is None else facts.stat()
+            elif entry.is_symlink() and _leads_back(entry.path, (*above, folder)):
+                LOG.warning("%s leads back to a folder above it; passed over", entry.path)
+            else:
+                yield from _walk(entry.path, f"{below}{name}/", (*above, folder))
         except OSError as exc:  # it went while we were listing, or can't be looked at
             LOG.warning("%s is passed over: %s", entry.path, exc)
+
+
+def _leads_back(link: str, folders: tuple[str, ...]) -> bool:
+    return any(Path(link).samefile(folder) for folder in folders)
 
 
 def _stat_or_none(path: Path) -> os.stat_result | None:

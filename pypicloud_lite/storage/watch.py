@@ -12,7 +12,7 @@ from watchfiles import watch
 from pypicloud_lite.errors import StorageUnavailable
 from pypicloud_lite.names import extension_of
 from pypicloud_lite.storage.base import Hints
-from pypicloud_lite.storage.files import CORE_METADATA, META, STATUS_FILE
+from pypicloud_lite.storage.files import CORE_METADATA, META, STATUSES_FOLDER
 
 #: How often waiting files are looked at, in milliseconds.
 _TICK = 500
@@ -49,9 +49,13 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Hints]:
 
 
 def _is_of_others(folder: Path, path: Path) -> bool:
-    """Whether it isn't in a dot-folder, such as our own."""
-    *folders, name = path.relative_to(folder).parts
-    return name == STATUS_FILE or not any(part.startswith(".") for part in (*folders, name))
+    """Whether it isn't in a dot-folder, such as most of our own."""
+    key = path.relative_to(folder).as_posix()
+    return _is_status(key) or not any(part.startswith(".") for part in key.split("/"))
+
+
+def _is_status(key: str) -> bool:
+    return key.startswith(f"{STATUSES_FOLDER}/")
 
 
 def _files(folder: Path, path: Path) -> Iterator[Path]:
@@ -76,7 +80,7 @@ def _hints(folder: Path, paths: set[Path], *, everything: bool) -> Hints:
     keys, below, statuses = set(), set(), False
     for path in paths:
         key = path.relative_to(folder).as_posix()
-        if path.name == STATUS_FILE:
+        if _is_status(key):
             statuses = True
         elif key.endswith(META):
             keys.add(key.removesuffix(CORE_METADATA).removesuffix(META))

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pypicloud_lite.index.base import Index, Stamp
-from pypicloud_lite.model import DistributionFile, ProjectStatus
+from pypicloud_lite.index.base import Index
+from pypicloud_lite.model import DistributionFile, ProjectStatus, Stamp
 from pypicloud_lite.names import parse_filename, project_name
 
 DEMO, OTHER = project_name("demo"), project_name("other")

@@ -114,7 +114,7 @@ class TestFollowing:
         services = client.app.registry.services
         original = services.storage.scan
 
-        def broken() -> Any:
+        def broken(*_args: Any) -> Any:
             raise StorageUnavailable("disk broken")
 
         monkeypatch.setattr(services.storage, "scan", broken)

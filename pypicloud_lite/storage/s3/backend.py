@@ -29,7 +29,15 @@ from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, Stor
 from pypicloud_lite.names import ProjectName, parse_stored_filename
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import MAX_SIGV4_SECONDS, S3Settings
-from pypicloud_lite.storage.base import HintSource, Location, RemoteUrl, Spool, Storage
+from pypicloud_lite.storage.base import (
+    HintSource,
+    Known,
+    Location,
+    RemoteUrl,
+    Spool,
+    Storage,
+    nothing_known,
+)
 from pypicloud_lite.storage.facts import (
     core_metadata_of,
     from_meta,
@@ -213,8 +221,9 @@ class S3Storage(Storage):
 
     # -- reading ---------------------------------------------------------------------------
 
-    def scan(self) -> Iterator[StoredFile]:
-        return listing.stored_files(self._objects(self._settings.prefix), self._settings.prefix)
+    def scan(self, known: Known = nothing_known) -> Iterator[StoredFile]:
+        prefix = self._settings.prefix
+        return listing.stored_files(self._objects(prefix), prefix, known)
 
     def _objects(self, prefix: str) -> Iterator[dict[str, Any]]:
         arguments = {"Bucket": self._settings.bucket, "Prefix": prefix}

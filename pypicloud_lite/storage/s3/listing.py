@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pypicloud_lite.errors import InvalidFilename
-from pypicloud_lite.model import StoredFile
+from pypicloud_lite.model import Stamp, StoredFile
 from pypicloud_lite.names import ProjectName, extension_of, parse_stored_filename, project_name
+from pypicloud_lite.storage.base import Known, nothing_known
 from pypicloud_lite.storage.s3.connect import OWN
 
 LOG = logging.getLogger(__name__)
@@ -43,7 +44,13 @@ class _Found:
     modified: datetime
     beside: dict[str, str] = field(default_factory=dict)
 
-    def stored(self) -> StoredFile | None:
+    def stamp(self) -> Stamp:
+        """What tells whether anything has changed, the facts beside it included."""
+        facts = self.beside.get(META)
+        stamp = self.etag if facts is None else f"{self.etag}+{facts}"
+        return Stamp(self.key, self.key.rpartition("/")[2], self.size, stamp)
+
+    def stored(self, stamp: Stamp) -> StoredFile | None:
         """The entry, or ``None`` for what isn't a distribution file."""
         *folders, filename = self.key.split("/")
         folder = folders[-1] if folders else None
@@ -52,17 +59,13 @@ class _Found:
         except InvalidFilename as exc:
             LOG.debug("%s is passed over: %s", self.key, exc)
             return None
-        # What changes when someone else changes a fact belongs to the stamp.
-        stamp = self.etag + "".join(
-            f"+{self.beside[suffix]}" for suffix in (META,) if suffix in self.beside
-        )
         return StoredFile(
             key=self.key,
             filename=name.filename,
             project=name.project,
             version=name.version,
             size=self.size,
-            stamp=stamp,
+            stamp=stamp.stamp,
             modified=self.modified.astimezone(UTC),
             beside=self.beside,
         )
@@ -77,13 +80,18 @@ def _version(filename: str, folder: str | None) -> str | None:
     return rest.lstrip("-_.") or None
 
 
-def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[StoredFile]:
+def stored_files(
+    objects: Iterable[dict[str, Any]], prefix: str, known: Known = nothing_known
+) -> Iterator[StoredFile]:
     """The distribution files among listed objects, which come sorted by key.
 
     Sidecars sort behind their file, though not always right behind it.
+
+    Args:
+        known: see :meth:`pypicloud_lite.storage.base.Storage.scan`.
     """
     waiting: dict[str, _Found] = {}
-    entries = _Entries()
+    entries = _Entries(known)
     for listed in objects:
         key = listed["Key"]
         if key.startswith(prefix + OWN):
@@ -111,20 +119,26 @@ def stored_files(objects: Iterable[dict[str, Any]], prefix: str) -> Iterator[Sto
 class _Entries:
     """Tells distribution files from all else, and counts the rest."""
 
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._seen: set[int] = set()  # of hashes, which take less memory than names
         self.passed_over = 0
 
     def of(self, found: _Found) -> Iterator[StoredFile]:
-        stored = found.stored()
-        if stored is not None and stored.filename in self._seen:
-            LOG.warning("%s is there more than once; passed over", stored.key)
-            stored = None
-        if stored is None:
+        stamp = found.stamp()
+        name = hash(stamp.filename)
+        if extension_of(stamp.filename) is None:
             self.passed_over += 1
-            return
-        self._seen.add(stored.filename)
-        yield stored
+        elif name in self._seen:
+            LOG.warning("%s is there more than once; passed over", stamp.key)
+            self.passed_over += 1
+        elif self._known(stamp):
+            self._seen.add(name)
+        elif (stored := found.stored(stamp)) is None:
+            self.passed_over += 1
+        else:
+            self._seen.add(name)
+            yield stored
 
 
 def snapshot_key(prefix: str) -> str:
