@@ -69,7 +69,7 @@ def test_the_environment_overrides_the_ini(tmp_path: Path) -> None:
 
 def test_the_environment_brings_users_and_their_hashes(tmp_path: Path) -> None:
     environ = {"PPC_USER_NEW": fast_hash("new-pw"), "PPC_USER_ADMIN": fast_hash("changed")}
-    passwords = starts(tmp_path, environ).passwords
+    passwords = starts(tmp_path, environ).authenticator.passwords
     assert passwords.verify("new", "new-pw")
     assert passwords.verify("admin", "changed")
     assert not passwords.verify("admin", "admin-pw")
