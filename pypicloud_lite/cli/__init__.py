@@ -11,7 +11,7 @@ from pypicloud_lite.errors import PypicloudLiteError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
-    from pypicloud_lite.cli import index, make_config, passwords, reference, serve  # noqa: PLC0415 - start fast
+    from pypicloud_lite.cli import index, make_config, passwords, reference, serve, tokens  # noqa: PLC0415 - start fast
     from pypicloud_lite.version import version  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, make_config, passwords, index, reference):
+    for module in (serve, make_config, passwords, tokens, index, reference):
         module.add_to(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
-import plaster
-
-from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.cli.source import ini_settings
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.check import differences
 from pypicloud_lite.index.sync import Progress, sync
@@ -85,11 +82,7 @@ def run_fsck(arguments: argparse.Namespace) -> int:
 
 
 def _open(ini: str) -> tuple[Storage, Index]:
-    path = Path(ini)
-    if not path.is_file():
-        raise SettingsError([f"there is no {path}"])
-    loader = plaster.get_loader(str(path.absolute()), protocols=["wsgi"])
-    return open_store(loader.get_wsgi_app_settings(), os.environ)
+    return open_store(ini_settings(ini), os.environ)
 
 
 def _show(progress: Progress) -> None:
