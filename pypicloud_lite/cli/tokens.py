@@ -33,6 +33,7 @@ from pypicloud_lite.settings.options import Source, environment_name
 
 #: Stands for every project without a rule of its own; no project can have this name.
 _OTHERS = ProjectName("*")
+_COLUMNS = ("id", "owner", "scope", "projects", "expires", "state")
 
 
 def add_to(commands: Any) -> None:
@@ -75,16 +76,15 @@ def run_create(arguments: argparse.Namespace) -> int:
 
     Raises:
         InvalidName: a project's name is none.
-        SettingsError: the line would stop the server's start.
+        SettingsError: ``--projects`` is empty, or the line would stop the server's start.
     """
     secret = make_secret()
-    words = (arguments.projects or "").split()
     token = Token(
         id=arguments.id or f"{arguments.owner}-{secrets.token_hex(3)}",
         digest=digest_of(secret),
         owner=arguments.owner,
         writes=arguments.scope == "write",
-        projects=frozenset(map(project_name, words)) if words else None,
+        projects=_projects(arguments.projects),
         expires=arguments.expires,
     )
     setting, _equals, value = render_token(token).partition(" = ")
@@ -100,8 +100,8 @@ def run_create(arguments: argparse.Namespace) -> int:
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print one line for each token."""
-    rows: list[tuple[str, ...]] = [("ID", "OWNER", "SCOPE", "PROJECTS", "EXPIRES", "STATE")]
-    rows += [_row(token) for token in _load(ini_settings(arguments.ini)).tokens]
+    tokens = _load(ini_settings(arguments.ini)).tokens
+    rows = [tuple(map(str.upper, _COLUMNS)), *map(_row, tokens)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
@@ -115,15 +115,17 @@ def run_check(arguments: argparse.Namespace) -> int:
     secret = secret.strip()
     token = Tokens(access.tokens).find(secret)
     if token is None:
+        unknown = "It is no token of this ini file."
         misspelt = "It is misspelt: its checksum does not fit."
-        print("Unknown there." if is_intact(secret) else misspelt, file=sys.stderr)
+        print(unknown if is_intact(secret) else misspelt, file=sys.stderr)
         return 1
-    for title, value in zip(("id", "owner", "scope", "projects", "expires", "state"), _row(token),
-                            strict=True):  # fmt: skip
+    for title, value in zip(_COLUMNS, _row(token), strict=True):
         print(f"{title}: {value}")
+    if token.is_expired(utcnow()):
+        return 1
     for name, rights in _rights(access.rules, token):
         print(f"{'other projects' if name == _OTHERS else name}: {rights}")
-    return 1 if token.is_expired(utcnow()) else 0
+    return 0
 
 
 def _row(token: Token) -> tuple[str, ...]:
@@ -144,6 +146,15 @@ def _rights(rules: Rules, token: Token) -> Iterator[tuple[ProjectName, str]]:
     for name in names:
         rights = [right.value for right in Permission if rules.permits(identity, name, right)]
         yield name, ", ".join(rights) or "nothing"
+
+
+def _projects(given: str | None) -> frozenset[ProjectName] | None:
+    """The projects of ``--projects``. An empty variable of a script must not mean all of them."""
+    if given is None:
+        return None
+    if not given.split():
+        raise SettingsError(["--projects names no project; leave it out to mean all"])
+    return frozenset(map(project_name, given.split()))
 
 
 def _check(settings: dict[str, str], setting: str, value: str) -> None:
