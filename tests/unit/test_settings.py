@@ -94,6 +94,7 @@ def test_an_unknown_variable_is_a_problem(tmp_path: Path) -> None:
         ("pypi.realm", 'our "index"', "must be printable ASCII"),
         ("pypi.realm", "Größe", "must be printable ASCII"),
         ("packages.demo.user.writer", "rw", "Did you mean package.*?"),
+        ("tokens.ci", "x", "Did you mean token.*?"),
         ("user.broken", "$6$garbage", "is a broken sha512_crypt hash"),
         ("db.url", "sqlite:////", "can't be used"),
         ("pypi.db", "dynamo", "needs no DynamoDB"),
