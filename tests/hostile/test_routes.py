@@ -16,7 +16,7 @@ from pypicloud_lite.app import make_router
 from pypicloud_lite.services import Services
 from pypicloud_lite.views.errors import method_not_allowed
 from tests.conftest import Client
-from tests.hostile.test_auth import as_token, ask, good
+from tests.support.asking import as_token, ask, good
 from tests.support.dists import sdist
 from tests.support.tokens import make_token
 
