@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.app import make_app
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.sql import SqlIndex
@@ -116,7 +117,7 @@ def publish(app: Any) -> None:
         upload = Upload(
             "demo-1.0-py3-none-any.whl", spool, len(content), Digests(sha256(content), "0" * 32), {}
         )
-        app.registry.services.publishing.publish(upload, "writer")
+        app.registry.services.publishing.publish(upload, Identity("writer"))
 
 
 def get(app: Any, path: str) -> None:

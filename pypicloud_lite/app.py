@@ -9,7 +9,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.router import Router
 
-from pypicloud_lite.access.policy import BasicAuthPolicy
+from pypicloud_lite.access.policy import Policy
 from pypicloud_lite.services import Services, build_services
 from pypicloud_lite.views.request import Request
 
@@ -28,7 +28,9 @@ def make_router(services: Services, settings: Mapping[str, Any]) -> Router:
     """Make the WSGI application around parts that are built already."""
     with Configurator(settings=dict(settings), request_factory=Request) as config:
         config.registry.services = services
-        config.set_security_policy(BasicAuthPolicy(services.rules, services.passwords))
+        config.set_security_policy(Policy(services.rules, services.authenticator))
+        # A view whose permission was forgotten is closed to everyone.
+        config.set_default_permission("unstated")
         config.include("pyramid_jinja2")
         config.include("pypicloud_lite.views")
     return config.make_wsgi_app()

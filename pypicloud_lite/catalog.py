@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.errors import FileChanged, FileMissing, ProjectMissing
 from pypicloud_lite.index.base import Index
@@ -87,26 +88,26 @@ class Catalog:
         key = ("project", name, format_.is_json)
         return self._pages.get(key, (serial, self._storage.page_epoch()), make)
 
-    def project_list_page(self, user: str | None, format_: Format) -> Rendered:
-        """The ready page of all projects that ``user`` may read."""
+    def project_list_page(self, identity: Identity, format_: Format) -> Rendered:
+        """The ready page of all projects that ``identity`` may read."""
 
         def make() -> bytes:
-            page = ProjectListPage(self.readable_projects(user))
+            page = ProjectListPage(self.readable_projects(identity))
             return project_list_json(page) if format_.is_json else project_list_html(page)
 
-        key = ("projects", self._rules.reader_class(user), format_.is_json)
+        key = ("projects", self._rules.reader_class(identity), format_.is_json)
         return self._pages.get(key, self._index.serial(), make)
 
-    def readable_projects(self, user: str | None) -> Sequence[ProjectName]:
-        """The names of all projects that ``user`` may read, sorted."""
+    def readable_projects(self, identity: Identity) -> Sequence[ProjectName]:
+        """The names of all projects that ``identity`` may read, sorted."""
         self._gate()
-        return self._rules.readable(user, self._index.project_names())
+        return self._rules.readable(identity, self._index.project_names())
 
-    def readable_summaries(self, user: str | None) -> Sequence[ProjectSummary]:
-        """One line for each project that ``user`` may read, sorted by name."""
+    def readable_summaries(self, identity: Identity) -> Sequence[ProjectSummary]:
+        """One line for each project that ``identity`` may read, sorted by name."""
         self._gate()
         summaries = self._index.summaries()
-        readable = set(self._rules.readable(user, [summary.name for summary in summaries]))
+        readable = set(self._rules.readable(identity, [summary.name for summary in summaries]))
         return [summary for summary in summaries if summary.name in readable]
 
     def file(self, project: ProjectName, filename: str) -> DistributionFile:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
 from pypicloud_lite.archives.metadata import (
     CoreMetadata,
@@ -46,8 +46,6 @@ from pypicloud_lite.names import (
     same_version,
 )
 from pypicloud_lite.storage.base import Spool, Storage
-
-LOG = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
@@ -87,6 +85,8 @@ class Published:
     file: DistributionFile
     #: False: the same bytes were there already.
     changed: bool
+    #: Other bytes had the name before.
+    replaced: bool = False
 
 
 class Publishing:
@@ -104,7 +104,7 @@ class Publishing:
         """A temporary file to receive an upload into."""
         return self._storage.spool()
 
-    def publish(self, upload: Upload, user: str | None) -> Published:
+    def publish(self, upload: Upload, identity: Identity) -> Published:
         """Publish an uploaded file.
 
         The same bytes under the same name again change nothing and succeed, so that clients may
@@ -117,17 +117,17 @@ class Publishing:
             FileExists: other bytes have the name, and the user may not replace them.
         """
         name = parse_filename(upload.filename, legacy=self._legacy_formats)
-        self._require(user, name.project, Permission.WRITE)
+        self._require(identity, name.project, Permission.WRITE)
         self._require_open(name.project)
         if not upload.size:
             raise InvalidForm("The uploaded file is empty.")
         _check_digests(upload)
-        file, core_metadata = self._examine(upload, name, user)
+        file, core_metadata = self._examine(upload, name, identity.user)
         with self._storage.changing(name.filename):
-            return self._put(file, core_metadata, upload.spool, user)
+            return self._put(file, core_metadata, upload.spool, identity)
 
     def _put(
-        self, file: DistributionFile, core_metadata: bytes | None, spool: Spool, user: str | None
+        self, file: DistributionFile, core_metadata: bytes | None, spool: Spool, identity: Identity
     ) -> Published:
         """Storage first, then index, while nobody else changes this name."""
         known = self._index.file(file.project, file.filename)
@@ -138,18 +138,10 @@ class Publishing:
         else:
             known = None
             self._refuse_other_spellings(file.filename)
-        may_replace = self._rules.permits(user, file.project, Permission.OVERWRITE)
+        may_replace = self._rules.permits(identity, file.project, Permission.OVERWRITE)
         published = self._storage.put(file, spool, core_metadata, replace=may_replace)
         self._index.put(published)
-        LOG.info(
-            "%s %s (%d bytes, sha256 %s) by %s",
-            "replaced" if known is not None else "published",
-            published.filename,
-            published.size,
-            published.sha256,
-            user or "anonymous",
-        )
-        return Published(published, changed=True)
+        return Published(published, changed=True, replaced=known is not None)
 
     def _is_there(self, known: DistributionFile) -> bool:
         """Whether the storage has what the index says."""
@@ -195,15 +187,15 @@ class Publishing:
             if spelling != filename:
                 raise FileExists(spelling)
 
-    def delete(self, project: ProjectName, filename: str, user: str | None) -> DistributionFile:
+    def delete(self, project: ProjectName, filename: str, identity: Identity) -> DistributionFile:
         """Delete a file.
 
         Raises:
             Denied: the user may not.
             FileMissing: no such file in the project.
         """
-        self._require(user, project, Permission.WRITE)
-        self._require(user, project, Permission.DELETE)
+        self._require(identity, project, Permission.WRITE)
+        self._require(identity, project, Permission.DELETE)
         with self._storage.changing(filename):
             file = self._index.file(project, filename)
             if file is None:
@@ -216,7 +208,6 @@ class Publishing:
                     self._index.put(file)
                     raise
             self._index.remove(file.filename)  # a synchronization may have seen it in between
-        LOG.info("deleted %s by %s", file.filename, user or "anonymous")
         return file
 
     def _is_gone(self, file: DistributionFile) -> bool:
@@ -230,7 +221,7 @@ class Publishing:
         self,
         project: ProjectName,
         reason: str | None,
-        user: str | None,
+        identity: Identity,
         *,
         filename: str | None = None,
         version: str | None = None,
@@ -241,7 +232,7 @@ class Publishing:
             Denied: the user may not write to the project.
             FileMissing: no such file or release.
         """
-        self._require(user, project, Permission.WRITE)
+        self._require(identity, project, Permission.WRITE)
         found = self._index.project(project)
         chosen = [
             file
@@ -252,11 +243,9 @@ class Publishing:
         if not chosen:
             wanted = filename or f"release {version}"
             raise FileMissing(f"No {wanted[:200]!r} in the project {project!r}.")
-        return [self._annotate(file, reason, user) for file in chosen]
+        return [self._annotate(file, reason) for file in chosen]
 
-    def _annotate(
-        self, file: DistributionFile, reason: str | None, user: str | None
-    ) -> DistributionFile:
+    def _annotate(self, file: DistributionFile, reason: str | None) -> DistributionFile:
         with self._storage.changing(file.filename):
             stored = self._storage.stat(file.key)
             if stored is None:
@@ -266,30 +255,23 @@ class Publishing:
             current = self._storage.describe(stored)
             annotated = self._storage.annotate(replace(current, yanked=reason))
             self._index.put(annotated)
-        LOG.info(
-            "%s %s by %s",
-            "un-yanked" if reason is None else "yanked",
-            file.filename,
-            user or "anonymous",
-        )
         return annotated
 
-    def set_status(self, project: ProjectName, status: ProjectStatus, user: str | None) -> None:
+    def set_status(self, project: ProjectName, status: ProjectStatus, identity: Identity) -> None:
         """Set the status marker of a project (PEP 792).
 
         Raises:
             Denied: the user may not write to the project.
             ProjectMissing: it isn't here.
         """
-        self._require(user, project, Permission.WRITE)
+        self._require(identity, project, Permission.WRITE)
         if self._index.project(project) is None:
             raise ProjectMissing(f"No project {project!r} in this index.")
         self._storage.set_project_status(project, status)
         self._index.set_status(project, status)
-        LOG.info("project %s is %s now, by %s", project, status.status, user or "anonymous")
 
-    def _require(self, user: str | None, project: ProjectName, permission: Permission) -> None:
-        if not self._rules.permits(user, project, permission):
+    def _require(self, identity: Identity, project: ProjectName, permission: Permission) -> None:
+        if not self._rules.permits(identity, project, permission):
             raise Denied(f"You have no right to {permission.value} the project {project!r}.")
 
     def _require_open(self, project: ProjectName) -> None:

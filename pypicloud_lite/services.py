@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pypicloud_lite.access.config import load_access, make_passwords
-from pypicloud_lite.access.passwords import Passwords
+from pypicloud_lite.access.authenticate import Authenticator
+from pypicloud_lite.access.config import load_access, make_authenticator
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
@@ -37,7 +37,7 @@ class Services:
     storage: Storage
     index: Index
     rules: Rules
-    passwords: Passwords
+    authenticator: Authenticator
     upstream: Upstream
     follower: Follower
     catalog: Catalog
@@ -61,12 +61,13 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     """
     source = Source(ini, environ)
     settings = load(source)
-    rules, hashes = load_access(source, settings)
+    access = load_access(source, settings)
+    rules = access.rules
     upstream = Upstream.from_settings(source, settings.server, rules)
     storage, index = _open_store(source, settings)
     hints = _hint_source(storage, settings.server)
     _prepare(storage, index)
-    passwords = make_passwords(hashes, settings.auth)
+    authenticator = make_authenticator(access, settings.auth)
     server = settings.server
     LOG.info("storage %s, index %s", storage.identity(), index)
     follower = Follower(storage, index, interval=server.sync_interval)
@@ -80,7 +81,16 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     )
     publishing = Publishing(index, storage, rules, legacy_formats=server.legacy_formats)
     return Services(
-        server, storage, index, rules, passwords, upstream, follower, catalog, publishing, listener
+        server,
+        storage,
+        index,
+        rules,
+        authenticator,
+        upstream,
+        follower,
+        catalog,
+        publishing,
+        listener,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading users, groups and rules from the ini file (pypicloud's config access backend)."""
+"""Reading users, tokens, groups and rules from the ini file (pypicloud's config access backend)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.bootstrap import read_or_make_password
 from pypicloud_lite.access.passwords import Passwords, hash_password, hash_problem
 from pypicloud_lite.access.rules import (
@@ -19,6 +21,8 @@ from pypicloud_lite.access.rules import (
     Rules,
     parse_permissions,
 )
+from pypicloud_lite.access.throttle import Limits, Throttle
+from pypicloud_lite.access.tokens import TOKEN_USER, Token, Tokens, is_token_id, parse_token
 from pypicloud_lite.errors import InvalidName, SettingsError
 from pypicloud_lite.names import ProjectName, project_name
 from pypicloud_lite.settings.load import Settings
@@ -28,10 +32,39 @@ from pypicloud_lite.settings.table import AuthSettings
 LOG = logging.getLogger(__name__)
 
 _PACKAGE = re.compile(r"\Apackage\.(?P<project>.+)\.(?P<kind>user|group)\.(?P<entity>.+)\Z")
-_RESERVED_USERS = frozenset({EVERYONE, AUTHENTICATED, "__token__"})
+_RESERVED_USERS = frozenset({EVERYONE, AUTHENTICATED, TOKEN_USER})
 
 
-def make_passwords(hashes: Mapping[str, str], settings: AuthSettings) -> Passwords:
+@dataclass(frozen=True)
+class Access:
+    """What the ini says of who may do what."""
+
+    rules: Rules
+    #: User name to password hash.
+    users: Mapping[str, str]
+    tokens: tuple[Token, ...]
+
+
+def make_authenticator(access: Access, settings: AuthSettings) -> Authenticator:
+    """Whatever tells who is asking.
+
+    Raises:
+        SettingsError: the file with the first admin's password can't be read or made.
+    """
+    throttle = Throttle(
+        Limits(
+            per_user=settings.failures_per_user,
+            per_address=settings.failures_per_address,
+            window=settings.failure_window,
+        )
+    )
+    passwords = make_passwords(access.users, settings, throttle)
+    return Authenticator(passwords, Tokens(access.tokens), throttle)
+
+
+def make_passwords(
+    hashes: Mapping[str, str], settings: AuthSettings, throttle: Throttle
+) -> Passwords:
     """The users' passwords, that of the first admin included, which is made when absent.
 
     Raises:
@@ -44,11 +77,11 @@ def make_passwords(hashes: Mapping[str, str], settings: AuthSettings) -> Passwor
             users[ADMIN] = hash_password(read_or_make_password(path))
         except (OSError, ValueError) as exc:
             raise SettingsError([f"auth.admin_password_file = {path}: {exc}."]) from exc
-    return Passwords(users, ttl=settings.credential_ttl)
+    return Passwords(users, ttl=settings.credential_ttl, throttle=throttle)
 
 
-def load_access(source: Source, settings: Settings) -> tuple[Rules, dict[str, str]]:
-    """The rules, and the users' hashes; problems are recorded in ``source``, not raised."""
+def load_access(source: Source, settings: Settings) -> Access:
+    """Users, tokens and rules; problems are recorded in ``source``, not raised."""
     users = _users(source)
     groups = {
         name: frozenset((source.text(f"group.{name}") or "").split())
@@ -72,7 +105,7 @@ def load_access(source: Source, settings: Settings) -> tuple[Rules, dict[str, st
     )
     for name in sorted(rules.admins - set(users) - made):
         LOG.warning("auth.admins names %s, but there is no user.%s", name, name)
-    return rules, users
+    return Access(rules, users, _tokens(source, set(users) | made))
 
 
 def _entities(source: Source, prefix: str) -> list[str]:
@@ -106,6 +139,29 @@ def _users(source: Source) -> dict[str, str]:
             )
         users[name] = password_hash
     return users
+
+
+def _tokens(source: Source, users: set[str]) -> tuple[Token, ...]:
+    found: dict[str, Token] = {}
+    for name in _entities(source, "token."):
+        setting = f"token.{name}"
+        if not is_token_id(name):
+            source.problem(
+                f"{setting}: {name!r} can't be the name of a token: at most 64 ASCII letters, "
+                "digits and . _ -, beginning with a letter or digit."
+            )
+            continue
+        try:
+            token = parse_token(name, source.text(setting) or "")
+        except (ValueError, InvalidName) as exc:
+            source.problem(f"{setting} {exc}. `pypicloud-lite token create` prints such a line.")
+            continue
+        if token.owner not in users:
+            source.problem(f"{setting}: its owner is no user; there is no user.{token.owner}.")
+        if token.digest in found:
+            source.problem(f"{setting} is the same token as token.{found[token.digest].id}.")
+        found[token.digest] = token
+    return tuple(found.values())
 
 
 def _known_groups(

@@ -1,8 +1,8 @@
 """Checking passwords against stored hashes, at the cost of a dictionary look-up when repeated.
 
 pip and uv send the password with each request, and a good hash takes a tenth of a second. So a
-verified pair is remembered for a while under a digest keyed by a secret of this process; nothing
-is remembered of a wrong one.
+verified pair is remembered for a while under a digest keyed by a secret of this process; of a
+wrong one nothing is, but that there was one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import os
 import secrets
 import threading
@@ -17,6 +18,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from pypicloud_lite.access.throttle import Limits, Throttle
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -28,6 +31,8 @@ MAX_PASSWORD = 1024
 #: bcrypt never looked further; its newer implementations refuse more instead.
 _BCRYPT_SIGNIFICANT = 72
 _MAX_REMEMBERED = 10_000
+#: Locks that attempts with the same credentials share, and few others.
+_STRIPES = 64
 #: What pypicloud could write; the first is what we write.
 SCHEMES = ("argon2", "sha512_crypt", "sha256_crypt", "pbkdf2_sha512", "pbkdf2_sha256", "bcrypt")
 
@@ -68,7 +73,8 @@ class Passwords:
 
     Args:
         hashes: user name to stored hash.
-        ttl: seconds for which a verified password is remembered, counted from the hashing.
+        ttl: seconds for which a verified password is not hashed again, counted from the hashing.
+        throttle: counts what would be hashed, but for passwords that were right before.
         clock: monotonic seconds.
     """
 
@@ -77,33 +83,52 @@ class Passwords:
         hashes: Mapping[str, str],
         *,
         ttl: float = 120,
+        throttle: Throttle | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hashes = dict(hashes)
         self._ttl = ttl
+        self._throttle = throttle or Throttle(Limits())
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._verified: dict[bytes, float] = {}
         self._remembering = threading.Lock()
+        self._one_by_one = [threading.Lock() for _stripe in range(_STRIPES)]
         self._hashing = threading.BoundedSemaphore(max(1, os.cpu_count() or 1))
 
     def __contains__(self, user: str) -> bool:
         return user in self._hashes
 
-    def verify(self, user: str, password: str) -> bool:
+    def verify(self, user: str, password: str, address: str = "") -> bool:
         """Whether ``password`` is the user's.
 
-        An unknown user costs the same time as a wrong password.
+        An unknown user costs the same time as a wrong password, and counts as one.
+
+        Raises:
+            Throttled: too many were wrong lately, for this user or from this address.
         """
         raw = password.encode("utf-8", "surrogateescape")
         if not user or not raw or len(raw) > MAX_PASSWORD or b"\0" in raw:
             return False
         stored = self._hashes.get(user)
         digest = self._digest(user, stored, raw)
-        if stored is not None and self._verified.get(digest, 0) > self._clock():
+        if self._is_fresh(digest):
             return True
+        # The same good password in many requests at once is hashed, and counted, once.
+        with self._one_by_one[digest[0] % _STRIPES]:
+            return self._is_fresh(digest) or self._attempt(user, raw, digest, address)
+
+    def _is_fresh(self, digest: bytes) -> bool:
+        return self._verified.get(digest, -math.inf) > self._clock()
+
+    def _attempt(self, user: str, raw: bytes, digest: bytes, address: str) -> bool:
+        is_guess = digest not in self._verified  # who sends what was right before guesses nothing
+        if is_guess:
+            self._throttle.count(user, address)
         with self._hashing:
-            good = self._hash_matches(user, stored, raw)
+            good = self._hash_matches(user, self._hashes.get(user), raw)
+        if good and is_guess:
+            self._throttle.give_back(user, address)
         if good and self._ttl:
             self._remember(digest)
         return good
@@ -131,7 +156,7 @@ class Passwords:
     def _remember(self, digest: bytes) -> None:
         now = self._clock()
         with self._remembering:
-            if len(self._verified) >= _MAX_REMEMBERED:
+            if len(self._verified) >= _MAX_REMEMBERED:  # those that are over are kept until now
                 self._verified = {key: end for key, end in self._verified.items() if end > now}
                 if len(self._verified) >= _MAX_REMEMBERED:
                     self._verified.clear()

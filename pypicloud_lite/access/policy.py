@@ -1,16 +1,15 @@
-"""Who is asking: Pyramid's security policy over HTTP Basic authentication."""
+"""May they: Pyramid's security policy, which every view of ours passes."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
 from pyramid.request import Request
 from pyramid.security import Allowed, Denied
 
-from pypicloud_lite.access.passwords import Passwords
+from pypicloud_lite.access.authenticate import Authenticator
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
 from pypicloud_lite.names import ProjectName
 
@@ -22,72 +21,44 @@ class ProjectResource:
     project: ProjectName
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is asking."""
-
-    #: The verified user, or ``None``.
-    user: str | None
-    #: There are credentials, but they are nobody's.
-    wrong_credentials: bool = False
-
-
-ANONYMOUS = Identity(None)
-NOBODY = Identity(None, wrong_credentials=True)
-_SAFE = frozenset({"GET", "HEAD"})
+#: A view's permission says what the view does. These change nothing:
+READING = frozenset({"public", "list", "read"})
+#: What a view's permission needs on the project of its context. ``upload`` without a project, and
+#: ``public``, ``list`` and ``rebuild``, are no matter of one project.
+_ON_PROJECT = {
+    "read": Permission.READ,
+    "upload": Permission.WRITE,
+    "yank": Permission.WRITE,
+    "unyank": Permission.WRITE,
+    "status": Permission.WRITE,
+    "delete": Permission.DELETE,
+}
 #: What browsers say of requests that other sites make them send (Fetch Metadata).
 _FOREIGN = frozenset({"cross-site", "same-site"})
-_IDENTITY = "pypicloud_lite.identity"
+IDENTITY = "pypicloud_lite.identity"
+#: In the WSGI environment, what a request wants to change: the permission of its view.
+ACTION = "pypicloud_lite.action"
 
 
-class BadCredentials(Exception):
-    """There is an Authorization header, but it is nobody's."""
-
-
-def parse_basic(header: str) -> tuple[str, str]:
-    """User and password of an ``Authorization`` header (RFC 7617, UTF-8).
-
-    Raises:
-        BadCredentials: another scheme, or not well-formed.
-    """
-    scheme, _space, payload = header.partition(" ")
-    if scheme.lower() != "basic":
-        raise BadCredentials
-    try:
-        decoded = base64.b64decode(payload.strip().encode("ascii"), validate=True)
-        user, colon, password = decoded.decode("utf-8").partition(":")
-    except (ValueError, binascii.Error) as exc:
-        raise BadCredentials from exc
-    if not colon or not user or not password:
-        raise BadCredentials
-    return user, password
-
-
-class BasicAuthPolicy:
+class Policy:
     """Wrong credentials are never taken for none: they are refused wherever something is to be
     seen or done, so that a typo in a password shows.
     """
 
-    def __init__(self, rules: Rules, passwords: Passwords) -> None:
+    def __init__(self, rules: Rules, authenticator: Authenticator) -> None:
         self._rules = rules
-        self._passwords = passwords
+        self._authenticator = authenticator
 
     def identity(self, request: Request) -> Identity:
         """Who is asking; resolved once per request."""
-        found: Identity | None = request.environ.get(_IDENTITY)
+        environ = request.environ
+        found: Identity | None = environ.get(IDENTITY)
         if found is None:
-            found = self._authenticate(request.environ.get("HTTP_AUTHORIZATION"))
-            request.environ[_IDENTITY] = found
+            found = self._authenticator.identify(
+                environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR") or ""
+            )
+            environ[IDENTITY] = found
         return found
-
-    def _authenticate(self, header: str | None) -> Identity:
-        if header is None:
-            return ANONYMOUS
-        try:
-            user, password = parse_basic(header)
-        except BadCredentials:
-            return NOBODY
-        return Identity(user) if self._passwords.verify(user, password) else NOBODY
 
     def authenticated_userid(self, request: Request) -> str | None:
         """The name of the verified user, or ``None``."""
@@ -97,27 +68,31 @@ class BasicAuthPolicy:
         """Decide a view's permission.
 
         Args:
-            permission: ``public`` (everyone), ``list`` (may read something; the page is filtered),
-                ``upload`` (may write something), ``admin``, or the value of a
-                :class:`Permission` on the context's project.
+            permission: one of :data:`READING`, or what the view changes: ``upload``, ``delete``,
+                ``yank``, ``unyank``, ``status``, ``rebuild``. Any other is denied to everyone.
         """
         identity = self.identity(request)
-        user = identity.user
-        if identity.wrong_credentials:
+        if permission not in READING:
+            request.environ[ACTION] = permission
+            if request.headers.get("Sec-Fetch-Site") in _FOREIGN:
+                return Denied("another site's page sent this, with what a browser remembered")
+        if identity.refusal is not None:
             return Denied("wrong credentials")
-        if request.method not in _SAFE and request.headers.get("Sec-Fetch-Site") in _FOREIGN:
-            return Denied("a page of another site sent this, with credentials that a browser kept")
-        if permission == "public":
-            allowed = True
-        elif permission == "admin":
-            allowed = user is not None and user in self._rules.admins
-        elif permission == "list":
-            allowed = user is not None or self._rules.may_read_something(None)
-        elif permission == "upload":
-            allowed = self._rules.may_write_something(user)
-        else:
-            allowed = self._rules.permits(user, context.project, Permission(permission))
+        allowed = self._allows(identity, context, permission)
         return Allowed("rules") if allowed else Denied("rules")
+
+    def _allows(self, identity: Identity, context: Any, permission: str) -> bool:
+        rules = self._rules
+        if permission == "public":
+            return True
+        if permission == "list":
+            return identity.user is not None or rules.may_read_something(identity)
+        if permission == "rebuild":
+            return rules.may_administer(identity)
+        if isinstance(context, ProjectResource):
+            needed = _ON_PROJECT.get(permission)
+            return needed is not None and rules.permits(identity, context.project, needed)
+        return permission == "upload" and rules.may_write_something(identity)
 
     def remember(self, request: Request, userid: str, **kw: Any) -> list[tuple[str, str]]:
         """Basic authentication has nothing to remember."""

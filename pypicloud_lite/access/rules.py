@@ -7,10 +7,11 @@ rights of groups, on top of the right to write.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pypicloud_lite.access.identity import ANONYMOUS, Identity
 from pypicloud_lite.names import ProjectName
 
 EVERYONE = "everyone"
@@ -40,7 +41,9 @@ class ProjectRule:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of the server. A user is a name, or ``None`` for the anonymous."""
+    """All rules of the server. Whoever asks has the user's rights, and of these no more than the
+    token covers, if there is one.
+    """
 
     admins: frozenset[str] = frozenset()
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -58,15 +61,23 @@ class Rules:
         built_in = {EVERYONE, AUTHENTICATED} | ({ADMIN} if user in self.admins else set())
         return frozenset(own | built_in)
 
-    def permits(self, user: str | None, project: ProjectName, permission: Permission) -> bool:
-        """Whether ``user`` has ``permission`` on ``project``."""
+    def permits(self, identity: Identity, project: ProjectName, permission: Permission) -> bool:
+        """Whether ``identity`` has ``permission`` on ``project``."""
+        token = identity.token
+        if token is not None and not token.covers(
+            project, writing=permission is not Permission.READ
+        ):
+            return False
+        return self._user_may(identity.user, project, permission)
+
+    def _user_may(self, user: str | None, project: ProjectName, permission: Permission) -> bool:
         groups = self.groups_of(user)
         if permission is Permission.OVERWRITE:
-            return bool(groups & self.overwrite_groups) and self.permits(
+            return bool(groups & self.overwrite_groups) and self._user_may(
                 user, project, Permission.WRITE
             )
         if permission is Permission.DELETE:
-            return bool(groups & self.delete_groups) and self.permits(
+            return bool(groups & self.delete_groups) and self._user_may(
                 user, project, Permission.WRITE
             )
         if user is not None and user in self.admins:
@@ -81,33 +92,54 @@ class Rules:
             return True
         return any(permission in rule.groups.get(group, frozenset()) for group in groups)
 
-    def readable(self, user: str | None, projects: Iterable[ProjectName]) -> list[ProjectName]:
-        """Those of ``projects`` that the user may read, in the same order."""
+    def readable(self, identity: Identity, projects: Iterable[ProjectName]) -> list[ProjectName]:
+        """Those of ``projects`` that ``identity`` may read, in the same order."""
+        user, token = identity.user, identity.token
+        if token is not None:
+            projects = [name for name in projects if token.is_for(name)]
         if user is not None and user in self.admins:
             return list(projects)
         by_default = bool(self.groups_of(user) & self.default_read)
         return [
             name
             for name in projects
-            if (self.permits(user, name, Permission.READ) if name in self.projects else by_default)
+            if (
+                self._user_may(user, name, Permission.READ) if name in self.projects else by_default
+            )
         ]
 
-    def may_read_something(self, user: str | None) -> bool:
-        """Whether there is any project that the user may read, existing or not."""
-        return bool(self.groups_of(user) & self.default_read) or any(
-            self.permits(user, name, Permission.READ) for name in self.projects
-        )
+    def may_read_something(self, identity: Identity) -> bool:
+        """Whether there is any project that ``identity`` may read, existing or not."""
+        return self._may_something(identity, Permission.READ, self.default_read)
 
-    def may_write_something(self, user: str | None) -> bool:
-        """Whether there is any project that the user may write to, existing or not."""
+    def may_write_something(self, identity: Identity) -> bool:
+        """Whether there is any project that ``identity`` may write to, existing or not."""
+        return self._may_something(identity, Permission.WRITE, self.default_write)
+
+    def _may_something(
+        self, identity: Identity, permission: Permission, default: frozenset[str]
+    ) -> bool:
+        user, token = identity.user, identity.token
+        if token is not None and token.projects is not None:
+            return any(self.permits(identity, name, permission) for name in token.projects)
+        if token is not None and permission is Permission.WRITE and not token.writes:
+            return False
         if user is not None and user in self.admins:
             return True
-        if self.groups_of(user) & self.default_write:
-            return True
-        return any(self.permits(user, name, Permission.WRITE) for name in self.projects)
+        return bool(self.groups_of(user) & default) or any(
+            self._user_may(user, name, permission) for name in self.projects
+        )
 
-    def reader_class(self, user: str | None) -> frozenset[str]:
-        """A key shared by users who see the same list of projects."""
+    def may_administer(self, identity: Identity) -> bool:
+        """Whether ``identity`` may do what concerns all projects. Tokens are for projects only."""
+        return identity.user in self.admins and identity.token is None
+
+    def reader_class(self, identity: Identity) -> Hashable:
+        """A key shared by those who see the same list of projects."""
+        token = identity.token
+        return self._user_class(identity.user), None if token is None else token.projects
+
+    def _user_class(self, user: str | None) -> frozenset[str]:
         if user is not None and user in self.admins:
             return frozenset({ADMIN})
         names = set(self.groups_of(user))
@@ -115,12 +147,16 @@ class Rules:
             names.add(f"user:{user}")
         return frozenset(names)
 
-    def is_public(self, project: ProjectName | None) -> bool:
-        """Whether anyone at all may read the project (or, with ``None``, every project)."""
-        if project is not None:
-            return self.permits(None, project, Permission.READ)
-        return EVERYONE in self.default_read and all(
-            self.permits(None, name, Permission.READ) for name in self.projects
+    def is_public(self, project: ProjectName) -> bool:
+        """Whether anyone at all may read the project."""
+        return self.permits(ANONYMOUS, project, Permission.READ)
+
+    def is_public_list(self, identity: Identity) -> bool:
+        """Whether anyone at all may see the list that ``identity`` sees."""
+        return (
+            identity.token is None
+            and EVERYONE in self.default_read
+            and all(self.is_public(name) for name in self.projects)
         )
 
     def has_rule(self, project: ProjectName) -> bool:

@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         passwords,
         reference,
         serve,
+        tokens,
     )
     from pypicloud_lite.version import version  # noqa: PLC0415
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, make_config, passwords, index, events, reference):
+    for module in (serve, make_config, passwords, tokens, index, events, reference):
         module.add_to(commands)
     arguments = parser.parse_args(argv)
     try:

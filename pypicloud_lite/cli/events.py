@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from typing import Any
 
-from pypicloud_lite.cli.ini_file import read_ini
+from pypicloud_lite.cli.source import ini_settings
 from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.services import open_storage
 
@@ -38,7 +39,7 @@ def run_setup(arguments: argparse.Namespace) -> int:
     """Make the queue, or print what it needs."""
     from pypicloud_lite.storage.s3.backend import S3Storage  # noqa: PLC0415 - it brings boto3
 
-    storage = open_storage(*read_ini(arguments.ini))
+    storage = open_storage(ini_settings(arguments.ini), os.environ)
     if not isinstance(storage, S3Storage):
         raise SettingsError(["pypi.storage: only a bucket (s3, cloudfront) has events."])
     if arguments.only_print:

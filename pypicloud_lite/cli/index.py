@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
-from pypicloud_lite.cli.ini_file import read_ini
+from pypicloud_lite.cli.source import ini_settings
 from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.check import differences
 from pypicloud_lite.index.sync import Progress, sync
@@ -41,7 +42,7 @@ def add_to(commands: Any) -> None:
 
 def run_sync(arguments: argparse.Namespace) -> int:
     """Synchronize, if nobody else does."""
-    storage, index = open_store(*read_ini(arguments.ini))
+    storage, index = open_store(ini_settings(arguments.ini), os.environ)
     with index.leading() as leads:
         if not leads:
             print("Another process is bringing the index in step right now.", file=sys.stderr)
@@ -61,7 +62,7 @@ def run_sync(arguments: argparse.Namespace) -> int:
 
 def run_fsck(arguments: argparse.Namespace) -> int:
     """Report each difference."""
-    storage, index = open_store(*read_ini(arguments.ini))
+    storage, index = open_store(ini_settings(arguments.ini), os.environ)
     found = 0
     for sentence in differences(storage, index, read_all=arguments.hash):
         print(sentence)

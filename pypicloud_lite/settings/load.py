@@ -22,7 +22,7 @@ from pypicloud_lite.settings.table import (
 
 LOG = logging.getLogger(__name__)
 
-_GROUPS = ("pypi", "storage", "db", "auth", "user", "group", "package", "session")
+_GROUPS = ("pypi", "storage", "db", "auth", "user", "token", "group", "package", "session")
 
 
 @dataclass(frozen=True)

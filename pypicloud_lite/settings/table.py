@@ -199,7 +199,7 @@ class IndexSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AuthSettings:
-    """``auth.*``: how users are known. Users and rules are ``user.*``, ``group.*``,
+    """``auth.*``: how users are known. Users and rules are ``user.*``, ``token.*``, ``group.*``,
     ``package.*``.
     """
 
@@ -227,6 +227,27 @@ class AuthSettings:
         "How long a verified password is remembered (as a keyed digest, in memory), so that a "
         "CI run does not hash it for each request.",
     )
+    failures_per_user: int = option(
+        "auth.failures_per_user",
+        integer(unit="attempts"),
+        10,
+        "Wrong passwords for one user from one address that are tried in auth.failure_window; "
+        "after that, 429. From all addresses together, ten times as many. 0: no limit.",
+    )
+    failures_per_address: int = option(
+        "auth.failures_per_address",
+        integer(unit="attempts"),
+        50,
+        "Wrong credentials from one address (of IPv6, one /64) that are tried in "
+        "auth.failure_window; after that, 429. From all addresses together, twenty times as "
+        "many. 0: no limit.",
+    )
+    failure_window: int = option(
+        "auth.failure_window",
+        integer(1, 86400, unit="seconds"),
+        300,
+        "The time in which a full count of wrong credentials is forgotten, bit by bit.",
+    )
 
 
 #: The patterns of the access rules, for the reference page: name, kind, help.
@@ -237,6 +258,15 @@ ACCESS_PATTERNS: tuple[tuple[str, str, str], ...] = (
         (
             "A user. The hash comes from `pypicloud-lite gen-password`; those that pypicloud made "
             "work. PPC_USER_<NAME> sets it from the environment."
+        ),
+    ),
+    (
+        "token.<id>",
+        "`sha256:<hex>; owner=<user>; scope=read or write; projects=<list>; expires=<date>`",
+        (
+            "An API token, as `pypicloud-lite token create` prints it. The owner's rights limit "
+            "it. scope is read by default; without projects it is for all of them, without "
+            "expires for ever. PPC_TOKEN_<ID> sets it from the environment."
         ),
     ),
     (

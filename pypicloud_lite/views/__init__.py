@@ -68,6 +68,7 @@ def includeme(config: Configurator) -> None:
         )
     for name, pattern, factory, methods in ROUTES:
         _add_route(config, name, pattern, factory, methods)
+    config.include("pypicloud_lite.views.audit")
     config.scan("pypicloud_lite.views")
 
 

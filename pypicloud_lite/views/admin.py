@@ -14,10 +14,10 @@ from pypicloud_lite.views.responses import json_response
 _WAIT = 5.0
 
 
-@view_config(route_name="rebuild", request_method="GET", permission="admin")
-@view_config(route_name="rebuild", request_method="POST", permission="admin")
-@view_config(route_name="rebuild_slash", request_method="GET", permission="admin")
-@view_config(route_name="rebuild_slash", request_method="POST", permission="admin")
+@view_config(route_name="rebuild", request_method="GET", permission="rebuild")
+@view_config(route_name="rebuild", request_method="POST", permission="rebuild")
+@view_config(route_name="rebuild_slash", request_method="GET", permission="rebuild")
+@view_config(route_name="rebuild_slash", request_method="POST", permission="rebuild")
 def rebuild(request: Request) -> Response:
     """Look at every file of the storage anew; the index serves meanwhile."""
     follower = request.services.follower
@@ -25,6 +25,7 @@ def rebuild(request: Request) -> Response:
     follower.idle.wait(_WAIT)
     state = follower.state
     if state.problem is not None:
+        request.facts["code"] = "sync-failed"
         return json_response({"status": "failed", "problem": state.problem}, status=503)
     idle = follower.idle.is_set() and not state.running
     if state.elsewhere or not idle or state.report is None:

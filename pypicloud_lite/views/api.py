@@ -24,7 +24,7 @@ def packages(request: Request) -> Response:
     """The names of all projects that the caller may read; with ``verbose``, a line on each."""
     catalog = request.services.catalog
     if not _flag(request, "verbose"):
-        return json_response({"packages": list(catalog.readable_projects(request.user))})
+        return json_response({"packages": list(catalog.readable_projects(request.identity))})
     return json_response(
         {
             "packages": [
@@ -33,7 +33,7 @@ def packages(request: Request) -> Response:
                     "summary": summary.summary,
                     "last_modified": int(summary.last_modified.timestamp()),
                 }
-                for summary in catalog.readable_summaries(request.user)
+                for summary in catalog.readable_summaries(request.identity)
             ]
         }
     )
@@ -52,7 +52,7 @@ def package(context: ProjectResource, request: Request) -> Response:
     """All files of a project, and whether the caller may write to it."""
     services = request.services
     project = services.catalog.project(context.project)
-    may_write = services.rules.permits(request.user, context.project, Permission.WRITE)
+    may_write = services.rules.permits(request.identity, context.project, Permission.WRITE)
     files = _newest_first(project) if may_write or project.status.offers_files else []
     return json_response(
         {
@@ -64,12 +64,13 @@ def package(context: ProjectResource, request: Request) -> Response:
     )
 
 
-@view_config(route_name="file", request_method="DELETE", permission="write")
+@view_config(route_name="file", request_method="DELETE", permission="delete")
 def delete(context: ProjectResource, request: Request) -> Response:
     """Delete a file."""
-    deleted = request.services.publishing.delete(
-        context.project, request.matchdict["filename"], request.user
-    )
+    filename: str = request.matchdict["filename"]
+    request.facts["filename"] = filename
+    deleted = request.services.publishing.delete(context.project, filename, request.identity)
+    request.facts.update(sha256=deleted.sha256, version=deleted.version)
     return json_response({"deleted": deleted.filename})
 
 

@@ -91,5 +91,5 @@ def json_document(request: Request) -> ProjectResource:
 
 
 def _refuse_wrong_credentials(request: Request) -> None:
-    if request.has_wrong_credentials:
-        raise Denied("Wrong user name or password.")
+    if request.refusal is not None:
+        raise Denied(request.refusal.message)

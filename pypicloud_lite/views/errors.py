@@ -55,14 +55,7 @@ def domain_error(exc: errors.PypicloudLiteError, request: Request) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.error("%s %s: %s", request.method, _shown(request), exc, exc_info=exc.__cause__)
     else:
-        LOG.info(
-            "refused (%s) %s %s by %s: %s",
-            exc.code,
-            request.method,
-            _shown(request),
-            request.user or "anonymous",
-            ascii(exc.message),
-        )
+        _log(request, exc.code, exc.message)
     response = _error(request, status, exc.code, exc.message)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(_RETRY_AFTER)
@@ -80,25 +73,37 @@ def _denied(request: Request, sentence: str) -> Response:
 
     Never 404: uv and pip would go on to the public namesake of a private project.
     """
-    user = request.user
-    LOG.info(
-        "denied %s %s to %s",
-        request.method,
-        _shown(request),
-        user or ("wrong credentials" if request.has_wrong_credentials else "anonymous"),
-    )
-    if user is not None:
+    refusal = request.refusal
+    if refusal is not None and refusal.retry_after is not None:
+        response = _error(request, HTTPStatus.TOO_MANY_REQUESTS, "throttled", refusal.message)
+        response.headers["Retry-After"] = str(refusal.retry_after)
+        return response
+    if request.user is not None:
+        _log(request, "denied", sentence)
         return _error(request, HTTPStatus.FORBIDDEN, "denied", sentence)
-    wrong = request.has_wrong_credentials
-    response = _error(
-        request,
-        HTTPStatus.UNAUTHORIZED,
-        "bad-credentials" if wrong else "login-required",
-        "Wrong user name or password." if wrong else "Log in with a user name and password.",
-    )
+    if refusal is not None:
+        response = _error(request, HTTPStatus.UNAUTHORIZED, "bad-credentials", refusal.message)
+    else:
+        asked = "Log in with a user name and password, or a token."
+        _log(request, "login-required", sentence)
+        response = _error(request, HTTPStatus.UNAUTHORIZED, "login-required", asked)
     realm = request.services.settings.realm
     response.headers["WWW-Authenticate"] = f'Basic realm="{realm}", charset="UTF-8"'
     return response
+
+
+def _log(request: Request, code: str, sentence: str) -> None:
+    """One line, unless the audit log has one."""
+    user = request.user or "anonymous"
+    if request.audited_action is None:
+        LOG.info(
+            "refused (%s) %s %s by %s: %s",
+            code,
+            request.method,
+            _shown(request),
+            user,
+            ascii(sentence),
+        )
 
 
 @exception_view_config(HTTPException)
@@ -160,6 +165,7 @@ def _shown(request: Request) -> str:
 
 def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Response:
     """The sentence in the form that the client prefers; also as the reason phrase for twine."""
+    request.facts["code"] = code
     kind = _preferred(request.environ.get("HTTP_ACCEPT"))
     if kind in _JSON:
         # RFC 9457, and the members that earlier clients know.

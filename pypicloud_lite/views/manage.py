@@ -22,13 +22,13 @@ _MAX_BODY = 1 << 16
 _MAX_REASON = 1000
 
 
-@view_config(route_name="yank", request_method="POST", permission="write")
+@view_config(route_name="yank", request_method="POST", permission="yank")
 def yank(context: ProjectResource, request: Request) -> Response:
     """Yank a file (``filename``) or a release (``version``), with an optional ``reason``."""
     return _yank(context, request, undo=False)
 
 
-@view_config(route_name="unyank", request_method="POST", permission="write")
+@view_config(route_name="unyank", request_method="POST", permission="unyank")
 def unyank(context: ProjectResource, request: Request) -> Response:
     """Take a yank back."""
     return _yank(context, request, undo=True)
@@ -40,13 +40,15 @@ def _yank(context: ProjectResource, request: Request, *, undo: bool) -> Response
     if (filename is None) == (version is None):
         raise InvalidForm("Give either filename, for one file, or version, for a release.")
     reason = None if undo else _reason(fields)
+    request.facts.update(filename=filename, version=version, reason=reason or None)
     files = request.services.publishing.yank(
-        context.project, reason, request.user, filename=filename, version=version
+        context.project, reason, request.identity, filename=filename, version=version
     )
+    request.facts["files"] = [file.filename for file in files]
     return json_response({"packages": [file_document(request, file) for file in files]})
 
 
-@view_config(route_name="status", request_method="POST", permission="write")
+@view_config(route_name="status", request_method="POST", permission="status")
 def set_status(context: ProjectResource, request: Request) -> Response:
     """Set the project's status marker (PEP 792): ``status``, and an optional ``reason``."""
     fields = _fields(request, {"status", "reason"})
@@ -54,7 +56,8 @@ def set_status(context: ProjectResource, request: Request) -> Response:
     if status not in get_args(Status):
         raise InvalidForm(f"status must be one of {', '.join(get_args(Status))}.")
     marker = ProjectStatus(cast(Status, status), _reason(fields))
-    request.services.publishing.set_status(context.project, marker, request.user)
+    request.facts.update(status=marker.status, reason=marker.reason or None)
+    request.services.publishing.set_status(context.project, marker, request.identity)
     return json_response(
         {"name": context.project, "status": marker.status, "reason": marker.reason or None}
     )

@@ -60,9 +60,9 @@ def project_list(request: Request) -> Response:
     format_ = _format(request)
     return page_response(
         request,
-        services.catalog.project_list_page(request.user, format_),
+        services.catalog.project_list_page(request.identity, format_),
         format_,
-        public=services.rules.is_public(None),
+        public=services.rules.is_public_list(request.identity),
         max_age=services.settings.page_max_age,
     )
 

@@ -31,7 +31,7 @@ def robots(_request: Request) -> Response:
 def _count(request: Request) -> int | None:
     """How many projects the caller may read; ``None`` while nobody knows."""
     try:
-        return len(request.services.catalog.readable_projects(request.user))
+        return len(request.services.catalog.readable_projects(request.identity))
     except Unavailable:
         return None
 

@@ -10,6 +10,7 @@ from pyramid.view import view_config
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import GoneAction, InvalidForm, InvalidMetadata
 from pypicloud_lite.names import parse_filename
+from pypicloud_lite.publishing import Upload
 from pypicloud_lite.views.documents import file_document
 from pypicloud_lite.views.form import received_upload
 from pypicloud_lite.views.request import Request
@@ -34,11 +35,10 @@ def upload(request: Request) -> Response:
         max_file_size=services.settings.max_file_size,
         check=lambda fields: _check_action(request, fields),
     ) as received:
-        published = services.publishing.publish(received, request.user)
-    return json_response(file_document(request, published.file))
+        return _publish(request, received)
 
 
-@view_config(route_name="file", request_method="POST", permission="write")
+@view_config(route_name="file", request_method="POST", permission="upload")
 def upload_file(context: ProjectResource, request: Request) -> Response:
     """pypicloud's address: the URL names the project and the file."""
     services = request.services
@@ -54,8 +54,19 @@ def upload_file(context: ProjectResource, request: Request) -> Response:
             raise InvalidMetadata(
                 f"The URL names the project {context.project!r}, but {filename!r} is another's."
             )
-        published = services.publishing.publish(received, request.user)
-    return json_response(file_document(request, published.file))
+        return _publish(request, received)
+
+
+def _publish(request: Request, received: Upload) -> Response:
+    request.facts.update(
+        filename=received.filename, size=received.size, sha256=received.digests.sha256
+    )
+    published = request.services.publishing.publish(received, request.identity)
+    file = published.file
+    request.facts.update(project=file.project, version=file.version, changed=published.changed)
+    if published.replaced:
+        request.facts["action"] = "overwrite"
+    return json_response(file_document(request, file))
 
 
 def _check_action(request: Request, fields: Mapping[str, str]) -> None:

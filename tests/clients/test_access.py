@@ -9,11 +9,19 @@ import pytest
 
 from tests.clients.servers import IndexServer
 from tests.clients.test_installing import poetry_project, publish
+from tests.clients.test_publishing import poetry_project as buildable
 from tests.clients.tools import Clients, Environment, write
 from tests.support.dists import wheel, wheel_name
 from tests.support.server import PASSWORDS, app_settings
+from tests.support.tokens import make_token
 
 pytestmark = pytest.mark.clients
+
+READING = make_token("reading", owner="reader", writes=False)
+#: For one project, and what the clients' tests publish.
+PUBLISHING = make_token(
+    "publishing", owner="writer", projects="internal by-twine by-pypirc by-uv by-poetry"
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +31,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexServer]:
     settings = app_settings(
         folder, pypi__default_read="authenticated", package__secret__user__writer="rw"
     )
+    settings |= READING.settings | PUBLISHING.settings
     with IndexServer(folder, settings) as running:
         publish(running, "internal", "1.0")
         publish(running, "secret", "1.0")
@@ -197,3 +206,142 @@ def test_twine_as_a_user_who_may_only_read_is_told_so(
     assert "403" in output
     assert "no right" in output
     assert server.ask("/api/package/", user="admin")["packages"].count("also-never-arrives") == 0
+
+
+def test_an_installer_takes_a_token_from_the_url(
+    private: IndexServer, clients: Clients, installer: str, into: Environment
+) -> None:
+    index = private.simple_as("__token__", READING.secret)
+
+    clients.install(installer, into, index, "internal").worked()
+
+    assert into.installed() == {"internal": "1.0"}
+
+
+def test_an_installer_takes_a_token_from_netrc(
+    private: IndexServer, clients: Clients, installer: str, into: Environment
+) -> None:
+    line = f"machine 127.0.0.1 login __token__ password {READING.secret}\n"
+    write(clients.home, ".netrc", line.encode()).chmod(0o600)
+
+    clients.install(installer, into, private.simple, "internal").worked()
+
+    assert into.installed() == {"internal": "1.0"}
+
+
+def test_uv_takes_a_token_from_the_environment(
+    private: IndexServer, clients: Clients, into: Environment
+) -> None:
+    login = {
+        "UV_INDEX": f"ours={private.simple}",
+        "UV_INDEX_OURS_USERNAME": "__token__",
+        "UV_INDEX_OURS_PASSWORD": READING.secret,
+    }
+
+    clients.run("uv", "pip", "install", "--python", into.python, "internal", environ=login).worked()
+
+    assert into.installed() == {"internal": "1.0"}
+
+
+def test_poetry_takes_a_token_from_the_environment(private: IndexServer, clients: Clients) -> None:
+    project = poetry_project(clients.folder / "project", private.simple)
+    clients.environ |= {
+        "POETRY_HTTP_BASIC_OURS_USERNAME": "__token__",
+        "POETRY_HTTP_BASIC_OURS_PASSWORD": READING.secret,
+    }
+
+    clients.poetry(project, "add", "internal").worked()
+
+    code = "import internal; print(internal.__version__)"
+    assert clients.poetry(project, "run", "python", "-c", code).worked().strip() == "1.0"
+
+
+def test_a_token_for_other_projects_is_refused_though_its_owner_may_read(
+    private: IndexServer, clients: Clients, installer: str, into: Environment
+) -> None:
+    seen = len(private.requests("secret"))
+    index = private.simple_as("__token__", PUBLISHING.secret)
+
+    clients.install(installer, into, index, "internal").worked()
+    clients.install(installer, into, index, "secret").failed()
+
+    assert into.installed() == {"internal": "1.0"}
+    assert 403 in {status for _, _, status in private.requests("secret")[seen:]}
+
+
+def test_twine_uploads_with_a_token(private: IndexServer, clients: Clients) -> None:
+    file = upload_of(clients, "by-twine")
+    login = {
+        "TWINE_REPOSITORY_URL": private.legacy,
+        "TWINE_USERNAME": "__token__",
+        "TWINE_PASSWORD": PUBLISHING.secret,
+    }
+
+    clients.run("twine", "upload", "--non-interactive", file, environ=login).worked()
+
+    assert set(private.files("by-twine")) == {file.name}
+    assert private.ask("/api/package/by-twine/", user="admin")["packages"][0]["metadata"][
+        "uploader"
+    ] == "writer"  # fmt: skip
+
+
+def test_twine_takes_a_token_from_pypirc(private: IndexServer, clients: Clients) -> None:
+    file = upload_of(clients, "by-pypirc")
+    pypirc = (
+        "[distutils]\nindex-servers = private\n\n[private]\n"
+        f"repository = {private.legacy}\nusername = __token__\npassword = {PUBLISHING.secret}\n"
+    )
+    write(clients.home, ".pypirc", pypirc.encode()).chmod(0o600)
+
+    clients.run("twine", "upload", "--non-interactive", "--repository", "private", file).worked()
+
+    assert set(private.files("by-pypirc")) == {file.name}
+
+
+def test_twine_with_a_token_that_only_reads_is_told_so(
+    private: IndexServer, clients: Clients
+) -> None:
+    file = upload_of(clients, "never-comes")
+    login = {
+        "TWINE_REPOSITORY_URL": private.legacy,
+        "TWINE_USERNAME": "__token__",
+        "TWINE_PASSWORD": READING.secret,
+    }
+
+    output = clients.run("twine", "upload", "--non-interactive", file, environ=login).failed()
+
+    assert "403" in output
+    assert "no right" in output
+
+
+def test_twine_with_a_misspelt_token_is_told_so(private: IndexServer, clients: Clients) -> None:
+    file = upload_of(clients, "never-comes")
+    login = {
+        "TWINE_REPOSITORY_URL": private.legacy,
+        "TWINE_USERNAME": "__token__",
+        "TWINE_PASSWORD": PUBLISHING.secret[:-1],
+    }
+
+    output = clients.run("twine", "upload", "--non-interactive", file, environ=login).failed()
+
+    assert "401" in output
+    assert "misspelt" in output
+
+
+def test_uv_publishes_with_a_token(private: IndexServer, clients: Clients) -> None:
+    file = upload_of(clients, "by-uv")
+    login = {"UV_PUBLISH_TOKEN": PUBLISHING.secret}
+
+    clients.run("uv", "publish", "--publish-url", private.legacy, file, environ=login).worked()
+
+    assert set(private.files("by-uv")) == {file.name}
+
+
+def test_poetry_publishes_with_a_token(private: IndexServer, clients: Clients) -> None:
+    project = buildable(clients.folder / "project", "by-poetry")
+    clients.poetry(project, "config", "--local", "repositories.ours", private.legacy).worked()
+    clients.environ |= {"POETRY_PYPI_TOKEN_OURS": PUBLISHING.secret}
+
+    clients.poetry(project, "publish", "--build", "-r", "ours").worked()
+
+    assert len(private.files("by-poetry")) == 2

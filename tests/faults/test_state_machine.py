@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import AUTHENTICATED, Rules
 from pypicloud_lite.errors import FileExists, FileMissing
 from pypicloud_lite.index.engine import make_engine
@@ -31,6 +32,7 @@ from pypicloud_lite.publishing import Publishing, Upload
 from pypicloud_lite.storage.files import FileStorage
 from tests.support.dists import sha256, wheel
 
+WRITER = Identity("writer")
 NAMES = ("demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl", "other-1.0-py3-none-any.whl")
 names = st.sampled_from(NAMES)
 variants = st.integers(0, 2)
@@ -164,7 +166,7 @@ class Index(RuleBasedStateMachine):
                 spool.flush()
                 upload = Upload(filename, spool, len(content), Digests(sha256(content), ""), {})
                 try:
-                    self.publishing.publish(upload, "editor" if editor else "writer")
+                    self.publishing.publish(upload, Identity("editor") if editor else WRITER)
                 except FileExists:
                     assert refused
                 else:
@@ -180,7 +182,7 @@ class Index(RuleBasedStateMachine):
 
         def change() -> None:
             try:
-                self.publishing.delete(parse_filename(filename).project, filename, "writer")
+                self.publishing.delete(parse_filename(filename).project, filename, WRITER)
             except FileMissing:
                 assert filename not in self.model
             self.model.pop(filename, None)
@@ -195,7 +197,7 @@ class Index(RuleBasedStateMachine):
         def change() -> None:
             project = parse_filename(filename).project
             try:
-                self.publishing.yank(project, reason, "writer", filename=filename)
+                self.publishing.yank(project, reason, WRITER, filename=filename)
             except FileMissing:
                 assert before is None
             if self.wanted is not None:

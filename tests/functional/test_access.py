@@ -134,6 +134,7 @@ class TestWriting:
             package__pyramid_head__group__everyone="r",
         )
         rules = client.app.registry.services.rules
+        from pypicloud_lite.access.identity import Identity
         from pypicloud_lite.access.rules import Permission
         from pypicloud_lite.names import project_name
 
@@ -142,7 +143,7 @@ class TestWriting:
                 "".join(
                     short
                     for short, wanted in (("r", Permission.READ), ("w", Permission.WRITE))
-                    if rules.permits(user, project_name(name), wanted)
+                    if rules.permits(Identity(user), project_name(name), wanted)
                 )
                 for name in ("django_unchained", "polite_requests", "pyramid_head")
             ]

@@ -211,10 +211,12 @@ class TestErrors:
     ) -> None:
         caplog.set_level("INFO", logger="pypicloud_lite")
         client.as_("writer").upload("nonsense", b"x", status=400)
-        refusals = [record for record in caplog.records if "refused" in record.getMessage()]
-        assert len(refusals) == 1
-        assert "(invalid-filename)" in refusals[0].getMessage()
-        assert "writer" in refusals[0].getMessage()
+        client.page("missing", status=404)
+        lines = [record.getMessage() for record in caplog.records]
+        assert len(lines) == 2
+        assert '"code": "invalid-filename"' in lines[0]
+        assert '"user": "writer"' in lines[0]
+        assert lines[1].startswith("refused (project-missing) GET /simple/missing/ by anonymous: ")
 
     def test_control_characters_do_not_reach_the_log(
         self, client: Client, caplog: pytest.LogCaptureFixture

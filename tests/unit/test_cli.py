@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pypicloud_lite.access.identity import ANONYMOUS
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.app import make_app
 from pypicloud_lite.cli import main
@@ -98,7 +99,7 @@ class TestMakeConfig:
         output = tmp_path / "dev.ini"
         main(["make-config", "--yes", "-d", "--admin", "root", "--password-stdin", str(output)])
         app = make_app(read_ini(output), {})
-        assert app.registry.services.passwords.verify("root", "sesame")
+        assert app.registry.services.authenticator.passwords.verify("root", "sesame")
         assert "root" in app.registry.services.rules.admins
         close(app)
         assert "sesame" not in output.read_text()
@@ -186,8 +187,8 @@ class TestCommittedFiles:
         main(["make-config", "--yes", "-p", str(output)])
         app = make_app(read_ini(output), SECRETS)
         rules = app.registry.services.rules
-        assert not rules.may_read_something(None)
-        assert not rules.may_write_something(None)
+        assert not rules.may_read_something(ANONYMOUS)
+        assert not rules.may_write_something(ANONYMOUS)
         close(app)
 
 

@@ -69,7 +69,7 @@ def test_the_environment_overrides_the_ini(tmp_path: Path) -> None:
 
 def test_the_environment_brings_users_and_their_hashes(tmp_path: Path) -> None:
     environ = {"PPC_USER_NEW": fast_hash("new-pw"), "PPC_USER_ADMIN": fast_hash("changed")}
-    passwords = starts(tmp_path, environ).passwords
+    passwords = starts(tmp_path, environ).authenticator.passwords
     assert passwords.verify("new", "new-pw")
     assert passwords.verify("admin", "changed")
     assert not passwords.verify("admin", "admin-pw")
@@ -94,6 +94,7 @@ def test_an_unknown_variable_is_a_problem(tmp_path: Path) -> None:
         ("pypi.realm", 'our "index"', "must be printable ASCII"),
         ("pypi.realm", "Größe", "must be printable ASCII"),
         ("packages.demo.user.writer", "rw", "Did you mean package.*?"),
+        ("tokens.ci", "x", "Did you mean token.*?"),
         ("user.broken", "$6$garbage", "is a broken sha512_crypt hash"),
         ("db.url", "sqlite:////", "can't be used"),
         ("pypi.db", "dynamo", "needs no DynamoDB"),

@@ -1,19 +1,16 @@
-"""Reading the ini file of a server, for commands."""
+"""The settings of an ini file that was named on the command line."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import plaster
 
 from pypicloud_lite.errors import SettingsError
 
 
-def read_ini(ini: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """``[app:main]`` of the file, and the environment that overrides it.
+def ini_settings(ini: str) -> dict[str, str]:
+    """``[app:main]`` of the file.
 
     Raises:
         SettingsError: there is no such file.
@@ -22,4 +19,4 @@ def read_ini(ini: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     if not path.is_file():
         raise SettingsError([f"there is no {path}"])
     loader = plaster.get_loader(str(path.absolute()), protocols=["wsgi"])
-    return loader.get_wsgi_app_settings(), os.environ
+    return dict(loader.get_wsgi_app_settings())

@@ -1,0 +1,100 @@
+"""From an ``Authorization`` header to who is asking: by password, or by token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import datetime
+
+from pypicloud_lite.access.identity import ANONYMOUS, Identity, Refusal
+from pypicloud_lite.access.passwords import Passwords
+from pypicloud_lite.access.throttle import Throttle, Throttled
+from pypicloud_lite.access.tokens import TOKEN_USER, Tokens, is_intact
+from pypicloud_lite.model import utcnow
+
+_WRONG_PASSWORD = "Wrong user name or password."  # noqa: S105 - a sentence
+
+
+class Authenticator:
+    """Knows the users' passwords and tokens, and limits how many wrong ones are tried.
+
+    Args:
+        now: the time that tokens expire by.
+    """
+
+    def __init__(
+        self,
+        passwords: Passwords,
+        tokens: Tokens,
+        throttle: Throttle,
+        *,
+        now: Callable[[], datetime] = utcnow,
+    ) -> None:
+        self.passwords = passwords
+        self._tokens = tokens
+        self._throttle = throttle
+        self._now = now
+
+    def identify(self, header: str | None, address: str) -> Identity:
+        """Who sends this header from this address."""
+        if header is None:
+            return ANONYMOUS
+        scheme, _space, payload = header.partition(" ")
+        if scheme.lower() == "bearer":
+            return self._by_token(payload.strip(), address)
+        credentials = parse_basic(header)
+        if credentials is None:
+            return _refused("malformed", _WRONG_PASSWORD)
+        user, password = credentials
+        if user == TOKEN_USER:
+            return self._by_token(password, address)
+        return self._by_password(user, password, address)
+
+    def _by_password(self, user: str, password: str, address: str) -> Identity:
+        known = user in self.passwords
+        claimed = user if known else None  # what else was typed there may be a secret
+        try:
+            if self.passwords.verify(user, password, address):
+                return Identity(user)
+        except Throttled as exc:
+            return _refused("throttled", str(exc), claimed, exc.seconds)
+        return _refused("wrong-password" if known else "unknown-user", _WRONG_PASSWORD, claimed)
+
+    def _by_token(self, secret: str, address: str) -> Identity:
+        """A token that is good is found without a guess, so it never waits for a bucket."""
+        token = self._tokens.find(secret)
+        if token is not None and not token.is_expired(self._now()):
+            return Identity(token.owner, token)
+        claimed = None if token is None else f"token {token.id}"
+        try:
+            self._throttle.count(TOKEN_USER, address)
+        except Throttled as exc:
+            return _refused("throttled", str(exc), claimed, exc.seconds)
+        if token is not None:
+            return _refused("expired-token", "The token has expired.", claimed)
+        if is_intact(secret):
+            return _refused("unknown-token", "Unknown token.")
+        return _refused("misspelt-token", "The token is misspelt: its checksum does not fit.")
+
+
+def _refused(
+    code: str, message: str, claimed: str | None = None, retry_after: int | None = None
+) -> Identity:
+    return Identity(None, refusal=Refusal(code, message, claimed, retry_after))
+
+
+def parse_basic(header: str) -> tuple[str, str] | None:
+    """User and password of an ``Authorization`` header (RFC 7617, UTF-8).
+
+    ``None`` for another scheme, and for what is not well-formed or has one of both empty.
+    """
+    scheme, _space, payload = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        decoded = base64.b64decode(payload.strip().encode("ascii"), validate=True)
+        user, _colon, password = decoded.decode("utf-8").partition(":")
+    except (ValueError, binascii.Error):
+        return None
+    return (user, password) if user and password else None
