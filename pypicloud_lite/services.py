@@ -10,13 +10,14 @@ from typing import Any
 from pypicloud_lite.access.config import load_access, make_passwords
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.access.rules import Rules
+from pypicloud_lite.archives import Checks
 from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.sql import SqlIndex
-from pypicloud_lite.publishing import Publishing
+from pypicloud_lite.publishing import Acceptance, Publishing
 from pypicloud_lite.settings.load import Settings, load
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.settings.table import IndexSettings, ServerSettings
@@ -63,9 +64,24 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     catalog = Catalog(
         index, storage, rules, PageCache(server.page_cache_size), gate=follower.require_ready
     )
-    publishing = Publishing(index, storage, rules, legacy_formats=server.legacy_formats)
+    publishing = Publishing(index, storage, rules, _acceptance(server))
     return Services(
         server, storage, index, rules, passwords, upstream, follower, catalog, publishing
+    )
+
+
+def _acceptance(server: ServerSettings) -> Acceptance:
+    return Acceptance(
+        legacy_formats=server.legacy_formats,
+        max_filename=server.max_filename_length,
+        max_project_name=server.max_project_name_length,
+        archives=Checks(
+            max_members=server.max_archive_members,
+            max_inflated=server.max_inflated_size,
+            max_ratio=server.max_inflated_ratio,
+            max_path=server.max_member_path,
+            tolerated=server.upload_checks,
+        ),
     )
 
 

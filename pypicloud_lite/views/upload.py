@@ -10,6 +10,7 @@ from pyramid.view import view_config
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import GoneAction, InvalidForm, InvalidMetadata
 from pypicloud_lite.names import parse_filename
+from pypicloud_lite.publishing import Published
 from pypicloud_lite.views.documents import file_document
 from pypicloud_lite.views.form import received_upload
 from pypicloud_lite.views.request import Request
@@ -35,7 +36,7 @@ def upload(request: Request) -> Response:
         check=lambda fields: _check_action(request, fields),
     ) as received:
         published = services.publishing.publish(received, request.user)
-    return json_response(file_document(request, published.file))
+    return _answer(request, published)
 
 
 @view_config(route_name="file", request_method="POST", permission="write")
@@ -55,7 +56,14 @@ def upload_file(context: ProjectResource, request: Request) -> Response:
                 f"The URL names the project {context.project!r}, but {filename!r} is another's."
             )
         published = services.publishing.publish(received, request.user)
-    return json_response(file_document(request, published.file))
+    return _answer(request, published)
+
+
+def _answer(request: Request, published: Published) -> Response:
+    document = file_document(request, published.file)
+    return json_response(
+        document | ({"warnings": published.warnings} if published.warnings else {})
+    )
 
 
 def _check_action(request: Request, fields: Mapping[str, str]) -> None:
