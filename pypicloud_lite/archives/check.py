@@ -61,14 +61,14 @@ def _check_zip(file: IO[bytes], name: FileName, checks: Checks, odd: Oddities) -
         raise InvalidArchive("it is both a zip and a tar archive")
     if name.is_wheel:
         return check_wheel(file, name, members, odd)
-    if name.packagetype == "sdist":
-        _check_one_folder(members, odd)
     found = [
         member
         for path, member in members.items()
         if (path == EGG_INFO if name.extension == ".egg" else is_pkg_info(path))
     ]
     core_metadata = read_member(file, _only(found), MAX_METADATA)
+    if name.packagetype == "sdist":
+        _check_one_folder(members, odd)
     for member in members.values():
         for _piece in contents(file, member):
             pass
