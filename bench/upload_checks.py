@@ -60,4 +60,4 @@ def report(label: str, make: Callable[[int], bytes], member_size: int) -> None:
 if __name__ == "__main__":
     source = random.Random(1)
     report("incompressible", source.randbytes, SIZE // MEMBERS)
-    report("text", lambda size: text(source.randbytes, size), int(SIZE * 2.6) // MEMBERS)
+    report("text", lambda size: text(source.randbytes, size), int(SIZE * 3.8) // MEMBERS)
