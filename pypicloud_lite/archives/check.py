@@ -60,7 +60,7 @@ def _check_zip(file: IO[bytes], name: FileName, checks: Checks, odd: Oddities) -
     if looks_like_tar(file.read(BLOCK)):
         raise InvalidArchive("it is both a zip and a tar archive")
     if name.is_wheel:
-        return check_wheel(file, name, members, odd)
+        return check_wheel(file, name, members, checks, odd)
     found = [
         member
         for path, member in members.items()

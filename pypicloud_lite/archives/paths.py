@@ -14,7 +14,7 @@ _MAX_PART = 255
 
 def shown(path: str) -> str:
     """A path for a sentence: escaped and short."""
-    return ascii(path[:200])
+    return ascii(path[:200])[:200]
 
 
 def check_path(path: str, longest: int) -> None:

@@ -6,7 +6,7 @@ import base64
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
@@ -24,42 +24,25 @@ _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """What RECORD says of a file; empty texts where it says nothing."""
 
-    algorithm: str
-    digest: str
-    size: str
+    algorithm: str = ""
+    digest: str = ""
+    size: str = ""
 
 
-def check_record(
-    file: IO[bytes], members: Mapping[str, Member], dist_info: str, record: bytes, odd: Oddities
-) -> None:
-    """Compare every file in a wheel with the line that RECORD has of it.
+def read_record(record: bytes, most: int, odd: Oddities) -> dict[str, Row]:
+    """The lines of RECORD by path.
+
+    Args:
+        most: files that it may list.
 
     Raises:
-        InvalidArchive: they disagree, or RECORD names a path outside of the wheel.
+        InvalidArchive: it can't be read, or names a path outside of the wheel.
     """
-    unrecorded = {f"{dist_info}/{name}" for name in _UNRECORDED}
-    rows = _read(record, odd)
-    for path in rows.keys() - members.keys() - unrecorded:
-        odd.note("record", f"RECORD lists {shown(path)}, which isn't in the wheel")
-    for path, member in members.items():
-        if not member.is_folder and path not in unrecorded and path not in rows:
-            odd.note("record", f"{shown(path)} is not in RECORD")
-        _check_content(file, member, rows.get(path, _Row("", "", "")), odd)
-    for path in rows.keys() & members.keys() - unrecorded:
-        if not rows[path].digest:
-            odd.note("record", f"RECORD has no hash of {shown(path)}")
-
-
-def _read(record: bytes, odd: Oddities) -> dict[str, _Row]:
-    rows: dict[str, _Row] = {}
-    try:
-        lines = list(csv.reader(io.StringIO(record.decode("utf-8"), newline="")))
-    except (csv.Error, UnicodeDecodeError) as exc:
-        raise InvalidArchive("its RECORD can't be read") from exc
-    for line in filter(None, lines):
+    rows: dict[str, Row] = {}
+    for line in filter(None, _lines(record)):
         path, hashed, size = (*line, "", "")[:3]
         check_path(path, len(path))
         if len(line) != 3:
@@ -67,11 +50,46 @@ def _read(record: bytes, odd: Oddities) -> dict[str, _Row]:
         if path in rows:
             odd.note("record", f"RECORD lists {shown(path)} more than once")
         algorithm, _equals, digest = hashed.partition("=")
-        rows[path] = _Row(algorithm, digest, size)
+        rows[path] = Row(algorithm, digest, size)
+        if len(rows) > most:
+            raise InvalidArchive(f"RECORD lists more than {most} files")
     return rows
 
 
-def _check_content(file: IO[bytes], member: Member, row: _Row, odd: Oddities) -> None:
+def _lines(record: bytes) -> Iterator[list[str]]:
+    """One at a time: a list of all could be a hundred times as large as RECORD itself."""
+    text = io.TextIOWrapper(io.BytesIO(record), encoding="utf-8", newline="")
+    try:
+        yield from csv.reader(text)
+    except (csv.Error, UnicodeDecodeError) as exc:
+        raise InvalidArchive("its RECORD can't be read") from exc
+
+
+def check_record(
+    file: IO[bytes],
+    members: Mapping[str, Member],
+    dist_info: str,
+    rows: Mapping[str, Row],
+    odd: Oddities,
+) -> None:
+    """Compare every file in a wheel with the line that RECORD has of it.
+
+    Raises:
+        InvalidArchive: they disagree.
+    """
+    unrecorded = {f"{dist_info}/{name}" for name in _UNRECORDED}
+    for path in rows.keys() - members.keys() - unrecorded:
+        odd.note("record", f"RECORD lists {shown(path)}, which isn't in the wheel")
+    for path, member in members.items():
+        if not member.is_folder and path not in unrecorded and path not in rows:
+            odd.note("record", f"{shown(path)} is not in RECORD")
+        _check_content(file, member, rows.get(path, Row()), odd)
+    for path in rows.keys() & members.keys() - unrecorded:
+        if not rows[path].digest:
+            odd.note("record", f"RECORD has no hash of {shown(path)}")
+
+
+def _check_content(file: IO[bytes], member: Member, row: Row, odd: Oddities) -> None:
     """Read a member to its end, whether RECORD has a hash of it or not."""
     digest = hashlib.new(row.algorithm) if row.algorithm in _ALGORITHMS else None
     for piece in contents(file, member):

@@ -18,10 +18,15 @@ class Links:
     def __init__(self, longest: int) -> None:
         self._longest = longest
         self._symlinks: dict[str, str] = {}
+        self._hard_linked: set[str] = set()
 
     def symlink(self, path: str, target: str) -> None:
         """Add a symbolic link; its target is relative to the folder that it is in."""
         self._symlinks[path] = target
+
+    def hard_link(self, target: str) -> None:
+        """Add a hard link; its target is another member."""
+        self._hard_linked.add(target)
 
     def check(self, paths: Collection[str]) -> None:
         """Check all links, when every path is known.
@@ -29,6 +34,9 @@ class Links:
         Raises:
             InvalidArchive: a link leads out, or a path or another link goes through one.
         """
+        if not self._hard_linked.isdisjoint(self._symlinks):
+            # It would be the same symlink in another folder, and lead elsewhere.
+            raise InvalidArchive("it has a hard link to a symbolic one")
         for path in paths if self._symlinks else ():
             self._refuse_passage(path, _parents(path))
         for path, target in self._symlinks.items():

@@ -60,8 +60,10 @@ class TarWalk:
         check_path(path, self._checks.max_path)
         if path in self.paths and member.kind != FOLDER:
             self._odd.note("layout", f"it has the member {shown(path)} more than once")
-        if member.kind == HARD_LINK and member.link not in self.paths:
-            raise InvalidArchive(f"{shown(path)} is a hard link to what isn't before it")
+        if member.kind == HARD_LINK:
+            if member.link not in self.paths:
+                raise InvalidArchive(f"{shown(path)} is a hard link to what isn't before it")
+            self._links.hard_link(member.link)
         if member.kind == SYMLINK:
             self._links.symlink(path, member.link)
         self._remember(path)

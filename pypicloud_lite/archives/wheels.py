@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from email.parser import BytesHeaderParser
 from typing import IO
 
-from pypicloud_lite.archives.checks import Oddities
+from pypicloud_lite.archives.checks import Checks, Oddities
 from pypicloud_lite.archives.metadata import MAX_METADATA
 from pypicloud_lite.archives.paths import shown
-from pypicloud_lite.archives.records import MAX_RECORD, check_record
+from pypicloud_lite.archives.records import MAX_RECORD, check_record, read_record
 from pypicloud_lite.archives.zips import Member, read_member
 from pypicloud_lite.errors import InvalidArchive, InvalidName
 from pypicloud_lite.names import FileName, project_name, same_version
 
 _SUFFIX = ".dist-info"
+#: Longest WHEEL and entry_points.txt that are read, in bytes.
+_MAX_WHEEL, _MAX_ENTRY_POINTS = 1 << 16, 1 << 18
 #: Entry points of these groups become files in a folder of programs.
 _SCRIPTS = ("console_scripts", "gui_scripts")
 _SCRIPT = re.compile(r"(?!\.+\Z)[\w.-]+\Z")
 
 
 def check_wheel(
-    file: IO[bytes], name: FileName, members: Mapping[str, Member], odd: Oddities
+    file: IO[bytes], name: FileName, members: Mapping[str, Member], checks: Checks, odd: Oddities
 ) -> bytes:
     """Check a wheel whose framing is sound; its core metadata.
 
@@ -34,17 +36,18 @@ def check_wheel(
     """
     dist_info = _dist_info(name, members)
 
-    def read(part: str, most: int = MAX_METADATA) -> bytes:
+    def read(part: str, most: int) -> bytes:
         member = members.get(f"{dist_info}/{part}")
         if member is None:
             raise InvalidArchive(f"it has no {dist_info}/{part}")
         return read_member(file, member, most)
 
-    core_metadata = read("METADATA")
-    _check_wheel_file(read("WHEEL"))
+    core_metadata = read("METADATA", MAX_METADATA)
+    _check_wheel_file(read("WHEEL", _MAX_WHEEL))
     if f"{dist_info}/entry_points.txt" in members:
-        _check_entry_points(read("entry_points.txt"))
-    check_record(file, members, dist_info, read("RECORD", MAX_RECORD), odd)
+        _check_entry_points(read("entry_points.txt", _MAX_ENTRY_POINTS))
+    rows = read_record(read("RECORD", MAX_RECORD), checks.max_members, odd)
+    check_record(file, members, dist_info, rows, odd)
     return core_metadata
 
 
@@ -55,12 +58,12 @@ def _dist_info(name: FileName, members: Mapping[str, Member]) -> str:
     found = sorted(top for top in tops if top.lower().endswith(_SUFFIX))
     if len(found) != 1:
         raise InvalidArchive(f"it has {len(found)} {_SUFFIX} folders instead of one")
-    project, _dash, version = found[0].removesuffix(_SUFFIX).partition("-")
+    project, _dash, version = found[0].removesuffix(_SUFFIX).rpartition("-")
     try:
         fits = project_name(project) == name.project and same_version(version, name.version)
     except InvalidName:
         fits = False
-    if not fits or not found[0].endswith(_SUFFIX):
+    if not fits:
         raise InvalidArchive(f"its folder {shown(found[0])} is of another project or version")
     return found[0]
 

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import logging
-import os
 import struct
 import subprocess
 import sys
@@ -156,6 +155,10 @@ def unicode_name() -> bytes:
     return zipped(parts)
 
 
+def million_lines() -> str:
+    return "".join(f"{n:x},,\n" for n in range(10**6))
+
+
 def base256(number: int) -> bytes:
     return (number & (1 << 96) - 1).to_bytes(12, "big")
 
@@ -184,6 +187,7 @@ ZIP_FRAMING = [
         lambda: zipped(wheel_parts(), comment=b"hi"),
         code="odd-framing",
     ),
+    case("A03-comment-of-a-member", "has a comment", first(comment=b"hi"), code="odd-framing"),
     case("A04-prefix", "before its first", lambda: b"#!/bin/sh\n" + wheel()),
     case(
         "A04-prefix-with-fitting-offset",
@@ -388,7 +392,7 @@ ZIP_FRAMING = [
     case("A21-huge-record", "larger than", record(lambda text: text + "\n" * (17 << 20))),
     case(
         "A22-a-million-members",
-        "members",
+        "more than 100000 members",
         lambda: zipped(
             [], behind_directory=zip64_end(members=10**6, here=10**6), here=0xFFFF, members=0xFFFF
         ),
@@ -475,6 +479,13 @@ WHEELS = [
         "A26-record-with-a-huge-field",
         "RECORD can't be read",
         record(lambda text: text + "x" * 200_000),
+    ),
+    case(
+        "A26-record-of-a-million-files",
+        "more than 100000 files",
+        lambda: zipped(
+            wheel_parts(record=lambda text: million_lines()),
+        ),
     ),
     case("A26-record-lists-a-parent", "unsafe path", record(lambda text: text + "../../etc,,\n")),
     case(
@@ -670,6 +681,15 @@ TARS = [
         "A32-hard-link-to-a-parent",
         "hard link",
         tarred(tar_header("demo-1.0/a", kind=b"1", link="../x")),
+        SDIST,
+    ),
+    case(
+        "A32-hard-link-to-a-symlink",
+        "hard link to a symbolic",
+        tarred(
+            tar_header("demo-1.0/a/b", kind=b"2", link="../x"),
+            tar_header("demo-1.0/c", kind=b"1", link="demo-1.0/a/b"),
+        ),
         SDIST,
     ),
     case(
@@ -875,26 +895,50 @@ def check(filename: str, content: bytes, *tolerated: Oddity) -> Checked:
     return check_archive(io.BytesIO(content), parse_filename(filename), checks)
 
 
-def left(tmp_path: Path) -> list[Path]:
+def left(folder: Path) -> list[Path]:
     """Everything below the storage that isn't a lock."""
-    files = (path for path in (tmp_path / "packages").rglob("*") if path.is_file())
+    files = (path for path in (folder / "packages").rglob("*") if path.is_file())
     return [path for path in files if path.parent.name != "lock"]
+
+
+def running(folder: Path, **changes: str) -> Iterator[Client]:
+    """An application for many refused uploads, each of which must leave it as it was."""
+    app = make_app(app_settings(folder, **changes), {})
+    yield Client(app).as_("writer")
+    close(app)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strict")
+
+
+@pytest.fixture(scope="module")
+def strict(folder: Path) -> Iterator[Client]:
+    """An application with the defaults."""
+    yield from running(folder)
+
+
+@pytest.fixture(scope="module")
+def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """An application that only warns of whatever it may warn of."""
+    yield from running(tmp_path_factory.mktemp("lenient"), pypi__upload_checks="warn")
 
 
 @each
 def test_a_hostile_archive_is_refused_and_leaves_nothing(
-    client: Client,
+    strict: Client,
+    folder: Path,
     caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
     filename: str,
     make: Callable[[], bytes],
     says: str,
     code: str,
 ) -> None:
-    writer, content = client.as_("writer"), make()
+    content = make()
     with caplog.at_level(logging.INFO, logger="pypicloud_lite"):
         caplog.clear()
-        response = writer.upload(filename, content, status=400)
+        response = strict.upload(filename, content, status=400)
 
     assert says in response.text
     if code != "invalid-metadata":
@@ -904,22 +948,13 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
     lines = [line for line in caplog.messages if "refused" in line]
     assert len(lines) == 1
     assert lines[0].startswith(f"refused ({code}) POST /legacy/ by writer: ")
-    writer.page("demo", status=404)
-    assert writer.get("/simple/", headers={"Accept": V1_JSON}).json["projects"] == []
-    assert left(tmp_path) == []
+    strict.page("demo", status=404)
+    assert strict.get("/simple/", headers={"Accept": V1_JSON}).json["projects"] == []
+    assert left(folder) == []
 
 
 HARD = [case for case in CASES if case.values[3].removeprefix("odd-") not in ODDITIES]
 ODD = [case for case in CASES if case not in HARD]
-
-
-@pytest.fixture(scope="module")
-def lenient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """An application that warns of all it may warn of; refused uploads leave it as it was."""
-    folder = tmp_path_factory.mktemp("lenient")
-    app = make_app(app_settings(folder, pypi__upload_checks="warn"), {})
-    yield Client(app).as_("writer")
-    close(app)
 
 
 @pytest.mark.parametrize(("filename", "make", "says", "code"), HARD)
@@ -954,6 +989,27 @@ def test_what_was_let_pass_is_logged_and_answered(
         f"accepted (odd-framing) {WHEEL} by writer: 'it has an archive comment'"
     ]
     assert writer.get(f"/api/package/demo/{WHEEL}").body == content
+
+
+STREAMED = {"flags": 8, "local": {"crc": 0, "compressed": 0, "size": 0}}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        first(content=b"a", behind=descriptor(b"a", crc=1), **STREAMED),
+        first(content=b"a", behind=descriptor(b"a", size=2), **STREAMED),
+        first(content=b"a", behind=b"xxxx" + descriptor(b"a")[4:], **STREAMED),
+        first(content=b"a", behind=descriptor(b"a") + b"x", **STREAMED),
+        first(content=b"a", **STREAMED),
+        first(content=b"a", method=0, behind=descriptor(b"a", compressed=1), **STREAMED),
+    ],
+    ids=["crc", "size", "signature", "longer", "missing", "of-a-stored-member"],
+)
+def test_a11_a_tolerated_data_descriptor_must_be_right(make: Callable[[], bytes]) -> None:
+    with pytest.raises(InvalidArchive, match=r"data descriptor|without its size") as refused:
+        check(WHEEL, make(), "framing")
+    assert refused.value.code == "invalid-archive"
 
 
 def test_oddities_without_end_are_told_a_few_times() -> None:
@@ -1112,13 +1168,13 @@ assert grown < 64 << 10, grown
         ),
         pytest.param(
             WHEEL,
-            lambda: zipped(wheel_parts(Part(b"demo/big", os.urandom(1 << 20) * 60))),
+            lambda: zipped(wheel_parts(Part(b"demo/big", bytes(80 << 20), method=0))),
             "",
             id="A38-large-wheel",
         ),
         pytest.param(
             SDIST,
-            lambda: sdist_gz(tar_file("demo-1.0/big", os.urandom(1 << 20) * 60)),
+            lambda: gzip.compress(sdist_tar(tar_file("demo-1.0/big", bytes(80 << 20))), 0),
             "",
             id="A38-large-sdist",
         ),
