@@ -7,6 +7,11 @@ carry, so that an operator can count refusals without parsing sentences.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
+
+#: What old build tools did to archives that harms nobody, and that a setting may let pass.
+Oddity = Literal["framing", "record", "layout"]
+ODDITIES: tuple[Oddity, ...] = get_args(Oddity)
 
 
 class PypicloudLiteError(Exception):
@@ -64,9 +69,19 @@ class DigestMismatch(Rejected):
 
 
 class InvalidArchive(Rejected):
-    """The file isn't a readable wheel or sdist."""
+    """The file isn't a readable wheel or sdist, or no installer should be given it.
+
+    Args:
+        oddity: the group of ``pypi.upload_checks`` that lets it pass; ``None`` when nothing does.
+    """
 
     code = "invalid-archive"
+
+    def __init__(self, sentence: str, oddity: Oddity | None = None) -> None:
+        super().__init__(sentence)
+        self.oddity = oddity
+        if oddity is not None:
+            self.code = f"odd-{oddity}"
 
 
 class InvalidMetadata(Rejected):

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
+from pypicloud_lite.archives import Checks, check_archive
 from pypicloud_lite.archives.metadata import (
     CoreMetadata,
     absent,
     check_requires_python,
     parse_core_metadata,
 )
-from pypicloud_lite.archives.read import read_core_metadata
 from pypicloud_lite.errors import (
     Denied,
     DigestMismatch,
@@ -38,6 +39,8 @@ from pypicloud_lite.errors import (
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.model import Digests, DistributionFile, ProjectStatus, utcnow
 from pypicloud_lite.names import (
+    MAX_FILENAME,
+    MAX_PROJECT_NAME,
     FileName,
     ProjectName,
     parse_filename,
@@ -46,6 +49,8 @@ from pypicloud_lite.names import (
     same_version,
 )
 from pypicloud_lite.storage.base import Spool, Storage
+
+LOG = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
@@ -87,18 +92,36 @@ class Published:
     changed: bool
     #: Other bytes had the name before.
     replaced: bool = False
+    #: What is odd about the archive and was let pass, as sentences.
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """Which uploads are taken, as far as an operator decides."""
+
+    #: Also formats that package indexes retired.
+    legacy_formats: bool = False
+    #: Characters.
+    max_filename: int = MAX_FILENAME
+    max_project_name: int = MAX_PROJECT_NAME
+    archives: Checks = field(default_factory=Checks)
 
 
 class Publishing:
     """All that changes what the index shows."""
 
     def __init__(
-        self, index: Index, storage: Storage, rules: Rules, *, legacy_formats: bool = False
+        self,
+        index: Index,
+        storage: Storage,
+        rules: Rules,
+        acceptance: Acceptance = Acceptance(),
     ) -> None:
         self._index = index
         self._storage = storage
         self._rules = rules
-        self._legacy_formats = legacy_formats
+        self._acceptance = acceptance
 
     def spool(self) -> AbstractContextManager[Spool]:
         """A temporary file to receive an upload into."""
@@ -116,15 +139,38 @@ class Publishing:
             ProjectClosed: its status takes no uploads.
             FileExists: other bytes have the name, and the user may not replace them.
         """
-        name = parse_filename(upload.filename, legacy=self._legacy_formats)
+        name = self._name(upload.filename)
         self._require(identity, name.project, Permission.WRITE)
         self._require_open(name.project)
         if not upload.size:
             raise InvalidForm("The uploaded file is empty.")
         _check_digests(upload)
-        file, core_metadata = self._examine(upload, name, identity.user)
+        checked = check_archive(upload.spool.file, name, self._acceptance.archives)
+        for oddity, sentence in checked.oddities:
+            LOG.warning(
+                "accepted (odd-%s) %s by %s: %s",
+                oddity,
+                name.filename,
+                identity.user or "anonymous",
+                ascii(sentence),
+            )
+        file = self._describe(upload, name, checked.core_metadata, identity.user)
         with self._storage.changing(name.filename):
-            return self._put(file, core_metadata, upload.spool, identity)
+            published = self._put(file, checked.core_metadata, upload.spool, identity)
+        return replace(published, warnings=[sentence for _oddity, sentence in checked.oddities])
+
+    def _name(self, filename: str) -> FileName:
+        """Read the name of an uploaded file, within the operator's limits."""
+        name = parse_filename(filename, legacy=self._acceptance.legacy_formats)
+        if len(filename) > self._acceptance.max_filename:
+            raise InvalidFilename(
+                f"The filename is longer than {self._acceptance.max_filename} characters."
+            )
+        if len(name.project) > self._acceptance.max_project_name:
+            raise InvalidFilename(
+                f"The project name is longer than {self._acceptance.max_project_name} characters."
+            )
+        return name
 
     def _put(
         self, file: DistributionFile, core_metadata: bytes | None, spool: Spool, identity: Identity
@@ -148,11 +194,10 @@ class Publishing:
         stored = self._storage.stat(known.key)
         return stored is not None and (stored.size, stored.stamp) == (known.size, known.stamp)
 
-    def _examine(
-        self, upload: Upload, name: FileName, user: str | None
-    ) -> tuple[DistributionFile, bytes | None]:
-        """The facts of the file and its core metadata, checked against name and form."""
-        content = read_core_metadata(upload.spool.file, name)
+    def _describe(
+        self, upload: Upload, name: FileName, content: bytes | None, user: str | None
+    ) -> DistributionFile:
+        """The facts of the file, its core metadata checked against name and form."""
         core = None if content is None else parse_core_metadata(content)
         _check_agreement(upload.fields, name, core)
         fields = upload.fields
@@ -163,7 +208,7 @@ class Publishing:
         )
         summary = core.summary if core is not None else absent(fields.get("summary"))
         offered = content is not None and name.is_wheel
-        file = DistributionFile(
+        return DistributionFile(
             project=name.project,
             version=name.version,
             filename=name.filename,
@@ -179,7 +224,6 @@ class Publishing:
             uploader=user,
             upload_time=utcnow(),
         )
-        return file, content
 
     def _refuse_other_spellings(self, filename: str) -> None:
         """Refuse a name that is taken in another case: on some disks it is the same file."""
@@ -292,13 +336,13 @@ def _check_digests(upload: Upload) -> None:
         "md5_digest": upload.digests.md5,
         **upload.digests.others,
     }
-    for field, (label, length, algorithm) in DIGEST_FIELDS.items():
-        claimed = upload.fields.get(field, "").lower()
+    for form_field, (label, length, algorithm) in DIGEST_FIELDS.items():
+        claimed = upload.fields.get(form_field, "").lower()
         if not claimed:
             continue
         if len(claimed) != length or not set(claimed) <= set("0123456789abcdef"):
-            raise InvalidForm(f"{field} is not a {label} digest of {length} hex digits.")
-        computed = have.get(field)
+            raise InvalidForm(f"{form_field} is not a {label} digest of {length} hex digits.")
+        computed = have.get(form_field)
         if computed is None:
             digest = algorithm()
             upload.spool.file.seek(0)
@@ -308,7 +352,7 @@ def _check_digests(upload: Upload) -> None:
         if not hmac.compare_digest(claimed, computed):
             raise DigestMismatch(
                 f"The digest supplied does not match a digest calculated from the uploaded file: "
-                f"{field} is {claimed}, the {label} of what arrived is {computed}."
+                f"{form_field} is {claimed}, the {label} of what arrived is {computed}."
             )
 
 

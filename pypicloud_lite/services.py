@@ -10,6 +10,7 @@ from typing import Any
 from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.config import load_access, make_authenticator
 from pypicloud_lite.access.rules import Rules
+from pypicloud_lite.archives import Checks
 from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
@@ -17,7 +18,7 @@ from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.listen import Listener
 from pypicloud_lite.index.sql import SqlIndex
-from pypicloud_lite.publishing import Publishing
+from pypicloud_lite.publishing import Acceptance, Publishing
 from pypicloud_lite.settings.load import Settings, load
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.settings.table import IndexSettings, ServerSettings
@@ -79,7 +80,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     catalog = Catalog(
         index, storage, rules, PageCache(server.page_cache_size), gate=follower.require_ready
     )
-    publishing = Publishing(index, storage, rules, legacy_formats=server.legacy_formats)
+    publishing = Publishing(index, storage, rules, _acceptance(server))
     return Services(
         server,
         storage,
@@ -103,6 +104,21 @@ def _hint_source(storage: Storage, server: ServerSettings) -> HintSource | None:
     if server.s3_events_queue is not None:
         return storage.event_queue(server.s3_events_queue)
     return storage.watch() if server.watch else None
+
+
+def _acceptance(server: ServerSettings) -> Acceptance:
+    return Acceptance(
+        legacy_formats=server.legacy_formats,
+        max_filename=server.max_filename_length,
+        max_project_name=server.max_project_name_length,
+        archives=Checks(
+            max_members=server.max_archive_members,
+            max_inflated=server.max_inflated_size,
+            max_ratio=server.max_inflated_ratio,
+            max_path=server.max_member_path,
+            tolerated=server.upload_checks,
+        ),
+    )
 
 
 def _prepare(storage: Storage, index: Index) -> None:

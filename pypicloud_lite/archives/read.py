@@ -23,6 +23,7 @@ from pypicloud_lite.errors import InvalidArchive
 from pypicloud_lite.names import FileName
 
 _DIST_INFO = re.compile(r"\A(?P<name>[^/]+?)-[^/-]+\.dist-info/METADATA\Z")
+EGG_INFO = "EGG-INFO/PKG-INFO"
 _SDIST_INFO = re.compile(r"\A(?:\./)?[^/]+/PKG-INFO\Z")
 #: How much of a compressed tar is inflated in search of its PKG-INFO, in bytes.
 MAX_INFLATED = 512 << 20
@@ -46,6 +47,7 @@ _BROKEN = (
     ValueError,
     RuntimeError,
     NotImplementedError,
+    struct.error,
     KeyError,
 )
 
@@ -62,25 +64,30 @@ def read_core_metadata(file: IO[bytes], name: FileName) -> bytes | None:
         InvalidArchive: not an archive of the kind that its name says, or without metadata.
     """
     file.seek(0)
-    with _naming(name):
+    with naming(name):
         if name.is_wheel:
             return _wheel_metadata(file, name)
         if name.extension == ".egg":
-            return _zip_member(file, lambda member: member == "EGG-INFO/PKG-INFO")
+            return _zip_member(file, lambda member: member == EGG_INFO)
         if name.extension == ".zip":
-            return _zip_member(file, _is_pkg_info)
+            return _zip_member(file, is_pkg_info)
         if name.packagetype == "sdist":
             return _tar_metadata(file, name)
     return None
 
 
 @contextmanager
-def _naming(name: FileName) -> Iterator[None]:
-    """Turn whatever a broken archive makes the library raise into one sentence."""
+def naming(name: FileName) -> Iterator[None]:
+    """Turn whatever a broken archive makes a library raise into one sentence.
+
+    Raises:
+        InvalidArchive: in place of the library's exception.
+    """
     try:
         yield
     except InvalidArchive as exc:
-        raise InvalidArchive(f"Invalid distribution file. {name.filename}: {exc}") from exc
+        sentence = f"Invalid distribution file. {name.filename}: {exc}"
+        raise InvalidArchive(sentence, exc.oddity) from exc
     except MemoryError as exc:
         raise InvalidArchive(f"Invalid distribution file. {name.filename} is broken.") from exc
     except OSError as exc:
@@ -98,7 +105,8 @@ def _unreadable(name: FileName, exc: Exception) -> InvalidArchive:
     )
 
 
-def _is_pkg_info(member: str) -> bool:
+def is_pkg_info(member: str) -> bool:
+    """Whether a member of an sdist is its core metadata."""
     return _SDIST_INFO.match(member) is not None
 
 
@@ -144,11 +152,11 @@ def _check_directory(file: IO[bytes]) -> None:
 
 
 def _tar_metadata(file: IO[bytes], name: FileName) -> bytes:
-    with _OPENERS[name.extension](file) as stream:
+    with OPENERS[name.extension](file) as stream:
         limited = cast("IO[bytes]", _Limited(stream))
         with tarfile.open(fileobj=limited, mode="r:") as archive:
             for position, member in enumerate(archive):
-                if member.isfile() and _is_pkg_info(member.name):
+                if member.isfile() and is_pkg_info(member.name):
                     extracted = archive.extractfile(member)
                     assert extracted is not None
                     return _bounded(extracted)
@@ -202,7 +210,8 @@ def _xz(file: IO[bytes]) -> IO[bytes]:
     return cast("IO[bytes]", lzma.LZMAFile(file))
 
 
-_OPENERS: dict[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]] = {
+#: How each kind of tar is opened, by its extension.
+OPENERS: dict[str, Callable[[IO[bytes]], AbstractContextManager[IO[bytes]]]] = {
     ".tar.gz": _gzip,
     ".tgz": _gzip,
     ".tar.bz2": _bz2,

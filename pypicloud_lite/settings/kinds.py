@@ -96,3 +96,20 @@ def choice(*allowed: str) -> Kind:
         return value.strip()
 
     return Kind(f"one of {', '.join(allowed)}", parse)
+
+
+def strictness(*groups: str) -> Kind:
+    """``strict`` or ``warn`` for all groups, or for single ones; the groups that only warn."""
+
+    def parse(value: str) -> frozenset[str]:
+        warns: set[str] = set()
+        for word in value.split():
+            names, equals, how = word.rpartition("=")
+            chosen = {names} if equals else set(groups)
+            if how not in ("strict", "warn") or not chosen <= set(groups):
+                raise ValueError(value)
+            warns = warns | chosen if how == "warn" else warns - chosen
+        return frozenset(warns)
+
+    examples = f"strict, warn, or a list such as strict {groups[0]}=warn"
+    return Kind(f"{examples} (of {', '.join(groups)})", parse)

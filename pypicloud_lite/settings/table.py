@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pypicloud_lite.errors import ODDITIES, Oddity
 from pypicloud_lite.settings.kinds import (
     boolean,
     choice,
@@ -12,6 +13,7 @@ from pypicloud_lite.settings.kinds import (
     path,
     printable,
     size,
+    strictness,
     text,
     url,
     words,
@@ -163,6 +165,53 @@ class ServerSettings:
         False,
         "Also accept uploads of formats that pypi.org retired (eggs, wininst, .tar.bz2 …). Files "
         "of these formats that are in the storage are served in any case.",
+    )
+    upload_checks: frozenset[Oddity] = option(
+        "pypi.upload_checks",
+        strictness(*ODDITIES),
+        frozenset(),
+        "Whether oddities of uploaded archives are refused (strict) or logged (warn). Old build "
+        "tools made some: framing=warn, record=warn and layout=warn relax one group each, warn all "
+        "of them. What is dangerous is refused in any case. docs/uploads.md has the list.",
+        default_text="strict",
+    )
+    max_archive_members: int = option(
+        "pypi.max_archive_members",
+        integer(1, 1_000_000),
+        100_000,
+        "Most files and folders in an uploaded archive.",
+    )
+    max_inflated_size: int = option(
+        "pypi.max_inflated_size",
+        size,
+        4 * 2**30,
+        "Most bytes that an uploaded archive may inflate to.",
+        default_text="4GiB",
+    )
+    max_inflated_ratio: int = option(
+        "pypi.max_inflated_ratio",
+        integer(1),
+        50,
+        "How many times its own size an uploaded archive may inflate to. 64MiB are always allowed, "
+        "as long as pypi.max_inflated_size allows them.",
+    )
+    max_member_path: int = option(
+        "pypi.max_member_path",
+        integer(1, 4096, "characters"),
+        1024,
+        "Longest path of a member of an uploaded archive.",
+    )
+    max_filename_length: int = option(
+        "pypi.max_filename_length",
+        integer(1, 200, "characters"),
+        200,
+        "Longest name of an uploaded file.",
+    )
+    max_project_name_length: int = option(
+        "pypi.max_project_name_length",
+        integer(1, 150, "characters"),
+        150,
+        "Longest name of a project that files are uploaded to.",
     )
 
 

@@ -66,7 +66,10 @@ def _publish(request: Request, received: Upload) -> Response:
     request.facts.update(project=file.project, version=file.version, changed=published.changed)
     if published.replaced:
         request.facts["action"] = "overwrite"
-    return json_response(file_document(request, file))
+    document = file_document(request, file)
+    if published.warnings:
+        document |= {"warnings": published.warnings}
+    return json_response(document)
 
 
 def _check_action(request: Request, fields: Mapping[str, str]) -> None:

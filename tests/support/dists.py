@@ -45,7 +45,7 @@ def wheel(
         ),
     }
     record = "".join(
-        f"{path},sha256={_record_hash(content)},{len(content)}\n"
+        f"{path},sha256={record_hash(content)},{len(content)}\n"
         for path, content in members.items()
     )
     record_name = f"{stem}.dist-info/RECORD"
@@ -60,7 +60,7 @@ def wheel(
     return buffer.getvalue()
 
 
-def _record_hash(content: bytes) -> str:
+def record_hash(content: bytes) -> str:
     digest = hashlib.sha256(content).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 

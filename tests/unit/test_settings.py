@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.names import MAX_FILENAME, MAX_PROJECT_NAME
 from pypicloud_lite.services import build_services
 from pypicloud_lite.settings.load import load
-from pypicloud_lite.settings.options import Source
+from pypicloud_lite.settings.options import Source, options_of
+from pypicloud_lite.settings.table import ServerSettings
 from tests.support.server import app_settings, fast_hash
 
 
@@ -233,6 +235,40 @@ def test_a_wrong_size_is_a_problem(text: str) -> None:
     load(source)
     with pytest.raises(SettingsError, match="must be a size"):
         source.check()
+
+
+@pytest.mark.parametrize(
+    ("text", "tolerated"),
+    [
+        ("strict", set()),
+        ("", set()),
+        ("warn", {"framing", "record", "layout"}),
+        ("strict framing=warn record=warn", {"framing", "record"}),
+        ("warn record=strict", {"framing", "layout"}),
+        ("framing=warn strict", set()),
+    ],
+)
+def test_checks_are_relaxed_by_group(text: str, tolerated: set[str]) -> None:
+    source = Source({"pypi.upload_checks": text})
+    assert load(source).server.upload_checks == tolerated
+    source.check()
+
+
+@pytest.mark.parametrize("text", ["off", "framing", "framing=off", "frames=warn", "=warn"])
+def test_a_wrong_strictness_is_a_problem(tmp_path: Path, text: str) -> None:
+    told = problems(tmp_path, pypi__upload_checks=text)
+    assert f"pypi.upload_checks = '{text}': must be strict, warn, or a list" in told
+
+
+def test_the_longest_names_are_those_that_can_be_stored() -> None:
+    options = dict(options_of(ServerSettings))
+    for field, longest in (
+        ("max_filename_length", MAX_FILENAME),
+        ("max_project_name_length", MAX_PROJECT_NAME),
+    ):
+        assert options[field].default == options[field].kind.parse(str(longest)) == longest
+        with pytest.raises(ValueError):
+            options[field].kind.parse(str(longest + 1))
 
 
 def test_a_storage_of_ones_own_is_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
