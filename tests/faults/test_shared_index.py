@@ -179,7 +179,7 @@ def test_a_thousand_reads_during_uploads_are_all_complete(
     def write(server: Server, number: int) -> int:
         """Publish one file of each project in turn, until everything is read."""
         count = 0
-        while not done.is_set():
+        while not done.is_set() or count < 15:
             project = projects[count % len(projects)]
             version = f"{number}.{count}"
             filename = f"{project.replace('-', '_')}-{version}-py3-none-any.whl"
@@ -198,18 +198,19 @@ def test_a_thousand_reads_during_uploads_are_all_complete(
         answer = page(server, project)
         return answer.status, {name for of, name in before if of == project} - set(answer.files)
 
-    with running(tmp_path, shared) as servers, ThreadPoolExecutor(34) as pool:
+    with running(tmp_path, shared) as servers, ThreadPoolExecutor(40) as pool:
         for project in projects:
             filename = f"{project.replace('-', '_')}-1-py3-none-any.whl"
             assert publish(servers[0], filename, wheel(project, "1")).status == 200
             acknowledged.append((project, filename))
-        writing = [pool.submit(write, *each) for each in zip(servers, (2, 3), strict=True)]
+        writing = [pool.submit(write, servers[each % 2], each) for each in range(2, 10)]
         try:
             reading = [pool.submit(read, servers[each // 7 % 2], each) for each in range(1000)]
             read_all = [future.result() for future in reading]
         finally:
             done.set()
         assert all(future.result() >= 5 for future in writing)
+    assert len(acknowledged) > 100
     assert set(map(repr, read_all)) == {repr((200, set()))}
 
 
@@ -367,21 +368,34 @@ def leads(index: SqlIndex) -> bool:
 @contextmanager
 def frozen_in_a_rebuild(server: Server, index: SqlIndex) -> Iterator[None]:
     """The server stands still in the middle of a rebuild; at the end it is killed."""
-    assert server.process is not None
-    eventually(lambda: leads(index))
+    process = server.process
+    assert process is not None
+    frozen = threading.Event()
 
     def ask_for_it() -> None:
+        # More than once: while we look who leads, nobody else can.
         with contextlib.suppress(OSError, http.client.HTTPException):  # it won't live to answer
-            rebuild(server)
+            while not frozen.is_set():
+                rebuild(server)
+
+    def freezes() -> bool:
+        if leads(index):
+            return False
+        process.send_signal(signal.SIGSTOP)
+        writing = in_background(lambda: index.remove("nobody-1.tar.gz"))
+        writing.join(1)
+        if not writing.is_alive() and not leads(index):
+            return True
+        process.send_signal(signal.SIGCONT)  # it was writing, or that rebuild was over
+        writing.join()
+        return False
 
     asking = in_background(ask_for_it)
     try:
-        eventually(lambda: not leads(index))
-        time.sleep(0.1)  # it has told the index that it begins, and reads files now
-        server.process.send_signal(signal.SIGSTOP)
-        assert not leads(index), "the rebuild was over before it could be stopped"
+        eventually(freezes)
         yield
     finally:
+        frozen.set()
         server.stop(signal.SIGKILL)
         asking.join()
 
@@ -405,17 +419,15 @@ def test_who_is_killed_in_a_rebuild_is_succeeded_and_nothing_is_lost(
             assert delete(survivor, gone).status == 200
             del expected[gone]
             assert page(survivor).files == expected
-        answer = rebuild(survivor)
-        assert answer.status in (200, 202)  # 202: it takes long on a busy machine
-        eventually(lambda: leads(index))
+        eventually(lambda: leads(index))  # the database has noticed
+        assert rebuild(survivor).status in (200, 202)  # 202: it takes long on a busy machine
+        rebuilt = f"in step with the storage: {len(expected)} files, {len(expected)} new"
+        eventually(lambda: rebuilt in survivor.log.read_text())
         assert page(survivor).files == expected
         with mortal:
             assert page(mortal).files == expected
         assert main(["fsck", ini(survivor)]) == 0, capsys.readouterr().out
         assert alarms(survivor.log) == []
-    assert f"in step with the storage: {len(expected)} files, {len(expected)} new" in (
-        survivor.log.read_text()
-    )
 
 
 def test_of_two_rebuilds_one_leads_and_the_other_is_told(
@@ -449,6 +461,7 @@ def test_a_sync_beside_a_server_that_syncs_says_so(
         for command in ("sync", "rebuild"):
             assert main([command, ini(server)]) == 1
             assert "Another process is bringing the index in step" in capsys.readouterr().err
+    eventually(lambda: leads(index))  # the database has noticed
     assert main(["sync", ini(server)]) == 0
 
 
