@@ -101,9 +101,20 @@ class SqlIndex(Index):
 
     @staticmethod
     def _are_current(connection: Connection, there: set[str]) -> bool:
-        if there != set(metadata.tables):
+        """Whether the tables are those of this version.
+
+        Raises:
+            IndexUnavailable: they are of a newer one, whose servers may be using them.
+        """
+        if state.name not in there:
             return False
-        return connection.scalar(select(state.c.schema_version)) == SCHEMA_VERSION
+        version = connection.scalar(select(state.c.schema_version)) or 0
+        if version > SCHEMA_VERSION:
+            raise IndexUnavailable(
+                "The index database is of a newer version of pypicloud-lite. Upgrade this server, "
+                "or give it another db.url."
+            )
+        return version == SCHEMA_VERSION and there == set(metadata.tables)
 
     def _make_tables(self) -> None:
         """Make the tables, or replace those of another version of the schema."""

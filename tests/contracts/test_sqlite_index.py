@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.schema import SCHEMA_VERSION
 from pypicloud_lite.index.sql import SqlIndex
 from tests.contracts.index import IndexContract, entry
 
@@ -51,13 +52,30 @@ def test_a_database_of_pypicloud_keeps_its_tables(
     database.close()
 
 
-def test_another_schema_is_built_anew(tmp_path: Path, open_index: Callable[[], SqlIndex]) -> None:
+def set_version(folder: Path, version: int) -> None:
+    with sqlite3.connect(folder / "index.sqlite") as database:
+        database.execute("UPDATE lite_state SET schema_version = ?", (version,))
+    database.close()
+
+
+def test_an_older_schema_is_built_anew(tmp_path: Path, open_index: Callable[[], SqlIndex]) -> None:
     index = open_index()
     index.end_sync("store", index.begin_sync("store"))
-    with sqlite3.connect(tmp_path / "index.sqlite") as database:
-        database.execute("UPDATE lite_state SET schema_version = 999")
-    database.close()
+    set_version(tmp_path, SCHEMA_VERSION - 1)
     assert not open_index().ready("store")
+
+
+def test_a_newer_schema_is_left_alone(tmp_path: Path, open_index: Callable[[], SqlIndex]) -> None:
+    """Else two versions that run side by side would drop each other's tables in turn."""
+    index = open_index()
+    index.put(entry())
+    set_version(tmp_path, SCHEMA_VERSION + 1)
+    other = open_index()
+    for _twice in range(2):
+        with pytest.raises(IndexUnavailable, match="newer version"):
+            other.count()
+    set_version(tmp_path, SCHEMA_VERSION)
+    assert other.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.cli import main
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.sql import SqlIndex
@@ -39,6 +40,7 @@ from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import Server, app_settings
 
 #: What a log has when something is wrong that was nobody's order.
+ADMIN = Identity("admin")
 ALARMS = ("ERROR", "CRITICAL", "Traceback", "locked")
 
 
@@ -489,7 +491,7 @@ def test_a_file_that_is_being_deleted_when_a_rebuild_begins_does_not_come_back(
         paused(monkeypatch, services.storage, "describe", after=True) as rebuilding,
     ):
         deleting = in_background(
-            lambda: services.publishing.delete(ProjectName("demo"), name, "admin")
+            lambda: services.publishing.delete(ProjectName("demo"), name, ADMIN)
         )
         assert deletion.reached.wait(20)
         syncing = in_background(lambda: sync(services.storage, index, rebuild=True))
@@ -510,7 +512,7 @@ def test_a_status_that_is_set_during_a_rebuild_stays(
     with paused(monkeypatch, services.storage, "project_statuses", after=True) as pause:
         syncing = in_background(lambda: sync(services.storage, index, rebuild=True))
         assert pause.reached.wait(20)
-        services.publishing.set_status(ProjectName("demo"), quarantined, "admin")
+        services.publishing.set_status(ProjectName("demo"), quarantined, ADMIN)
         pause.go_on.set()
         syncing.join()
     assert index.status(ProjectName("demo")) == quarantined

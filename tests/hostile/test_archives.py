@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import logging
 import struct
 import subprocess
@@ -945,9 +946,10 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
         assert response.text.startswith(f"Invalid distribution file. {filename}")
     assert len(response.text) < 600
     assert response.text.strip().isprintable()
-    lines = [line for line in caplog.messages if "refused" in line]
-    assert len(lines) == 1
-    assert lines[0].startswith(f"refused ({code}) POST /legacy/ by writer: ")
+    (line,) = [record for record in caplog.records if record.name == "pypicloud_lite.audit"]
+    said = json.loads(line.getMessage())
+    assert (said["action"], said["result"], said["user"]) == ("upload", "rejected", "writer")
+    assert said["code"] == code
     strict.page("demo", status=404)
     assert strict.get("/simple/", headers={"Accept": V1_JSON}).json["projects"] == []
     assert left(folder) == []
