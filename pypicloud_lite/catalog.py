@@ -33,6 +33,7 @@ class Catalog:
     """What the index shows. Who may see it is for the caller to decide.
 
     Args:
+        look_again: brings one file of the index in step, by its key.
         gate: raises while the index isn't complete: then no page is made, and nothing is missing.
     """
 
@@ -44,12 +45,14 @@ class Catalog:
         pages: PageCache,
         *,
         gate: Callable[[], None] = lambda: None,
+        look_again: Callable[[str], object] = lambda _key: None,
     ) -> None:
         self._index = index
         self._storage = storage
         self._rules = rules
         self._pages = pages
         self._gate = gate
+        self._look_again = look_again
 
     def has(self, project: ProjectName) -> bool:
         """Whether the index knows the project."""
@@ -140,7 +143,10 @@ class Catalog:
             except FileChanged:  # overwritten: the index has its new facts, or will in a moment
                 time.sleep(_MOMENT)
                 file = self.file(file.project, file.filename)
-        return file, self._storage.open(file)
+        self._look_again(file.key)
+        raise FileChanged(
+            f"{file.filename} was replaced in the storage by others. Its page has the new facts."
+        )
 
     def core_metadata(self, file: DistributionFile) -> bytes:
         """The core metadata that is offered (PEP 658).

@@ -17,13 +17,14 @@ from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.listen import Listener
+from pypicloud_lite.index.refresh import refresh
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.publishing import Acceptance, Publishing
 from pypicloud_lite.settings.load import Settings, load
 from pypicloud_lite.settings.options import Section, Source
 from pypicloud_lite.settings.table import IndexSettings, ServerSettings
 from pypicloud_lite.simple.cache import PageCache
-from pypicloud_lite.storage.base import HintSource, Storage
+from pypicloud_lite.storage.base import Hints, HintSource, Storage
 from pypicloud_lite.storage.registry import storage_class
 from pypicloud_lite.upstream import Upstream
 
@@ -78,7 +79,12 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
         listener.start()
     follower.start()
     catalog = Catalog(
-        index, storage, rules, PageCache(server.page_cache_size), gate=follower.require_ready
+        index,
+        storage,
+        rules,
+        PageCache(server.page_cache_size),
+        gate=follower.require_ready,
+        look_again=lambda key: refresh(storage, index, Hints(keys=[key])),
     )
     publishing = Publishing(index, storage, rules, _acceptance(server))
     return Services(

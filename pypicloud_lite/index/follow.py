@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pypicloud_lite.errors import IndexBuilding, PypicloudLiteError
+from pypicloud_lite.errors import IndexBuilding, IndexUnavailable, PypicloudLiteError
 from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.sync import Progress, SyncReport, sync
@@ -16,8 +16,9 @@ from pypicloud_lite.storage.base import Storage
 
 LOG = logging.getLogger(__name__)
 
-#: How long a start waits for the first synchronization before it serves without, in seconds.
-START_WAIT = 1.0
+#: How long a start waits for the first synchronization, in seconds: without a complete index, and
+#: with one, which can be served at once.
+START_WAIT, READY_WAIT = 1.0, 0.2
 #: How soon a synchronization that failed, or that another process does, is tried again.
 _RETRY = 5.0
 #: How often it is looked whether the snapshot in the storage is too old, in seconds.
@@ -58,8 +59,9 @@ class Follower:
         #: Set whenever a synchronization has ended.
         self.idle = threading.Event()
 
-    def start(self, wait: float = START_WAIT) -> None:
-        """Begin; returns when the first synchronization is done, or after ``wait`` seconds."""
+    def start(self) -> None:
+        """Begin; returns when the first synchronization is done, or when it takes too long."""
+        wait = READY_WAIT if self._is_ready() else START_WAIT
         self._start_thread()
         # The child of a fork has none of its parent's threads.
         os.register_at_fork(after_in_child=self._start_thread)
@@ -86,6 +88,12 @@ class Follower:
             self.idle.clear()
             self._wanted.notify_all()
         return True
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._index.ready(self._storage.identity())
+        except IndexUnavailable:
+            return False
 
     def require_ready(self) -> None:
         """Do nothing if the index is complete, by whatever process.

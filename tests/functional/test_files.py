@@ -166,6 +166,18 @@ def test_a_file_changed_behind_our_back_is_not_sent(full: Client, tmp_path: Path
     assert "Retry-After" in response.headers
 
 
+def test_a_file_changed_behind_our_back_has_its_new_facts_at_once(
+    full: Client, tmp_path: Path
+) -> None:
+    """As when a listing met a file that was still being copied."""
+    content = wheel(summary="copied by hand")
+    (tmp_path / "packages" / "demo" / "1.0" / WHEEL).write_bytes(content)
+    full.get(PATH, status=503)
+    (file,) = [file for file in full.page("demo").json["files"] if file["filename"] == WHEEL]
+    assert file["hashes"]["sha256"] == sha256(content)
+    assert full.get(PATH, status=200).body == content
+
+
 def test_a_file_removed_behind_our_back_is_missing(full: Client, tmp_path: Path) -> None:
     (tmp_path / "packages" / "demo" / "1.0" / WHEEL).unlink()
     full.get(PATH, status=404)

@@ -49,7 +49,6 @@ class TestBuilding:
 
         monkeypatch.setattr(FileStorage, "describe", slow)
         monkeypatch.setattr(follow, "START_WAIT", 0.1)
-        monkeypatch.setattr(Follower.start, "__defaults__", (0.1,))
         client = make_client(pypi__fallback="redirect")
         yield client, go_on
         go_on.set()
@@ -136,7 +135,7 @@ class TestFollowing:
         with first.leading() as leads:
             assert leads
             other = Follower(storage, second, interval=0)
-            other.start(wait=0.5)
+            other.start()
             with pytest.raises(IndexBuilding):
                 other.require_ready()
             first.end_sync(storage.identity(), first.begin_sync(storage.identity()))

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import S3Settings
+from pypicloud_lite.storage.s3 import pages
 from pypicloud_lite.storage.s3.errors import CONFLICT, TAKEN, code_of, explain
 from pypicloud_lite.storage.s3.options import BotoOptions
 
@@ -71,11 +72,13 @@ def make_client(settings: S3Settings, options: BotoOptions, **changes: Any) -> A
     own = {"region_name": settings.region_name, "endpoint_url": settings.endpoint_url}
     given = {name: value for name, value in own.items() if value is not None}
     config = {"max_pool_connections": POOL} | dict(options.config) | changes
-    return options.boto_session.client(
+    client = options.boto_session.client(
         "s3",
         config=Config(**config),
         **(dict(options.client) | credentials(settings, options) | given),
     )
+    client.meta.events.register(pages.EVENT, pages.read_page)
+    return client
 
 
 def credentials(settings: S3Settings, options: BotoOptions) -> dict[str, Any]:
