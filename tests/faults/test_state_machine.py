@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from hashlib import md5
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -29,8 +31,10 @@ from pypicloud_lite.index.sync import sync
 from pypicloud_lite.model import Digests, DistributionFile
 from pypicloud_lite.names import parse_filename
 from pypicloud_lite.publishing import Publishing, Upload
+from pypicloud_lite.storage.base import Storage
 from pypicloud_lite.storage.files import FileStorage
 from tests.support.dists import sha256, wheel
+from tests.support.s3 import S3Server, new_bucket, open_storage
 
 WRITER = Identity("writer")
 NAMES = ("demo-1.0-py3-none-any.whl", "demo-2.0-py3-none-any.whl", "other-1.0-py3-none-any.whl")
@@ -80,26 +84,40 @@ class Murder:
 
 
 @contextmanager
-def killed_after(steps: int, index: SqlIndex) -> Iterator[None]:
-    """Run the block in a process that dies after so many steps, if it comes so far."""
+def killed_after(steps: int, points: list[tuple[Any, str]]) -> Iterator[None]:
+    """Run the block in a process that dies after so many steps, if it comes so far.
+
+    Args:
+        points: owners and names of what a step is.
+    """
     murder = Murder(steps)
-    patched = [(os, name) for name in ("link", "replace", "fsync")]
-    patched += [(index, name) for name in ("put", "remove", "merge", "end_sync", "begin_sync")]
-    patched += [(Path, "unlink"), (Path, "mkdir"), (Path, "rmdir")]
-    originals = [getattr(owner, name) for owner, name in patched]
-    for (owner, name), original in zip(patched, originals, strict=True):
+    originals = [getattr(owner, name) for owner, name in points]
+    own = [name in vars(owner) for owner, name in points]
+    for (owner, name), original in zip(points, originals, strict=True):
         setattr(owner, name, murder.step(original))
     try:
         yield
     finally:
-        for (owner, name), original in zip(patched, originals, strict=True):
-            if owner is index:
-                delattr(owner, name)
-            else:
+        for (owner, name), original, was_own in zip(points, originals, own, strict=True):
+            if was_own:
                 setattr(owner, name, original)
+            else:
+                delattr(owner, name)
 
 
 class Index(RuleBasedStateMachine):
+    """In a folder."""
+
+    def open_storage(self) -> Storage:
+        return FileStorage(self.root / "packages")
+
+    def steps(self) -> list[tuple[Any, str]]:
+        """What the storage does, piece by piece."""
+        return [
+            *((os, name) for name in ("link", "replace", "fsync")),
+            *((Path, name) for name in ("unlink", "mkdir", "rmdir")),
+        ]
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
@@ -110,7 +128,7 @@ class Index(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        self.storage = FileStorage(self.root / "packages")
+        self.storage = self.open_storage()
         self.index = SqlIndex(make_engine(f"sqlite:///{self.root / 'index.sqlite'}"))
         self.opened.append(self.index)
         sync(self.storage, self.index)
@@ -119,6 +137,10 @@ class Index(RuleBasedStateMachine):
             groups={"editors": frozenset({"editor"})},
         )  # fmt: skip
         self.publishing = Publishing(self.index, self.storage, rules)
+
+    def points(self) -> list[tuple[Any, str]]:
+        writes = ("put", "remove", "merge", "end_sync", "begin_sync")
+        return self.steps() + [(self.index, name) for name in writes]
 
     def teardown(self) -> None:
         for index in self.opened:
@@ -129,7 +151,7 @@ class Index(RuleBasedStateMachine):
         """Make a change that may be cut off; then the file is as before or as wanted."""
         before = self.model.get(filename)
         try:
-            with killed_after(steps, self.index):
+            with killed_after(steps, self.points()):
                 return change()
         except Died:
             self.open()  # as after a restart
@@ -164,7 +186,13 @@ class Index(RuleBasedStateMachine):
             with self.publishing.spool() as spool:
                 spool.write(content)
                 spool.flush()
-                upload = Upload(filename, spool, len(content), Digests(sha256(content), ""), {})
+                upload = Upload(
+                    filename,
+                    spool,
+                    len(content),
+                    Digests(sha256(content), md5(content).hexdigest()),
+                    {},
+                )
                 try:
                     self.publishing.publish(upload, Identity("editor") if editor else WRITER)
                 except FileExists:
@@ -208,7 +236,7 @@ class Index(RuleBasedStateMachine):
     @rule(rebuild=st.booleans(), steps=crashes)
     def synchronize(self, rebuild: bool, steps: int) -> None:
         try:
-            with killed_after(steps, self.index):
+            with killed_after(steps, self.points()):
                 sync(self.storage, self.index, rebuild=rebuild)
         except Died:
             self.open()
@@ -244,11 +272,42 @@ class Index(RuleBasedStateMachine):
         return found
 
 
-Index.TestCase.settings = settings(
-    max_examples=120,
-    stateful_step_count=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+def examples(count: int, steps: int) -> settings:
+    return settings(
+        max_examples=count,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+Index.TestCase.settings = examples(100, 25)
 TestAnyOrder = Index.TestCase
+
+
+class BucketIndex(Index):
+    """In a bucket."""
+
+    server: ClassVar[S3Server]
+
+    def __init__(self) -> None:
+        self.bucket = new_bucket()
+        super().__init__()
+
+    def open_storage(self) -> Storage:
+        return open_storage(self.server.settings(self.bucket))
+
+    def steps(self) -> list[tuple[Any, str]]:
+        storage: Any = self.storage
+        return [(storage._client, "_make_api_call"), (storage._heads, "_send")]
+
+
+BucketIndex.TestCase.settings = examples(20, 12)
+
+
+@pytest.mark.usefixtures("_bucket_server")
+class TestAnyOrderInABucket(BucketIndex.TestCase):
+    @pytest.fixture
+    def _bucket_server(self, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(BucketIndex, "server", moto_server, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import gzip
 import json
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pypicloud_lite.cli import main
 from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.engine import make_engine
 from pypicloud_lite.index.sql import SqlIndex
@@ -18,6 +20,7 @@ from pypicloud_lite.index.sync import SyncReport, sync
 from pypicloud_lite.model import DistributionFile
 from tests.conftest import Client
 from tests.support.s3 import S3Server, new_bucket, open_storage
+from tests.support.server import app_settings
 
 KEY = ".pypicloud-lite/index/snapshot.jsonl.gz"
 COUNT = 14
@@ -179,6 +182,31 @@ def test_it_is_renewed_when_enough_has_changed(kept: Site) -> None:
 def test_a_folder_keeps_none(tmp_path: Path, make_client: Callable[..., Client]) -> None:
     services = make_client().app.registry.services
     assert not snapshot.is_due(services.storage, services.index)
+
+
+def test_fsck_compares_a_bucket_too(
+    site: Site, moto_server: S3Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = configparser.ConfigParser(interpolation=None)
+    settings = app_settings(tmp_path, storage__dir=None) | moto_server.settings(site.bucket)
+    parser["app:main"] = {"use": "egg:pypicloud_lite", **settings}
+    ini = tmp_path / "server.ini"
+    with ini.open("w") as file:
+        parser.write(file)
+    assert main(["sync", str(ini)]) == 0
+    assert main(["fsck", str(ini)]) == 0
+    site.put("demo-3.tar.gz", b"other bytes")
+    site.put("new-1.0.tar.gz")
+    site.s3.delete_object(Bucket=site.bucket, Key="0000/demo/demo-5.tar.gz")
+    capsys.readouterr()
+    assert main(["fsck", str(ini)]) == 1
+    text = capsys.readouterr().out
+    assert "demo-3.tar.gz: index and storage differ in size, stamp" in text
+    assert "new-1.0.tar.gz: in the storage, but not in the index" in text
+    assert "demo-5.tar.gz: in the index, but not in the storage" in text
+    assert main(["fsck", "--hash", "--repair", str(ini)]) == 1  # these bytes have another digest
+    assert "demo-3.tar.gz: its bytes are not those" in capsys.readouterr().out
+    assert main(["fsck", str(ini)]) == 0
 
 
 class TestServer:
