@@ -56,10 +56,15 @@ class Catalog:
 
     def has(self, project: ProjectName) -> bool:
         """Whether the index knows the project."""
-        if self._index.serial(project):
-            return True
-        self._gate()
-        return False
+        return self._serial(project) > 0
+
+    def _serial(self, project: ProjectName) -> int:
+        """That of a project; 0 only where it is missing from a complete index."""
+        serial = self._index.serial(project)
+        if not serial:
+            self._gate()
+            serial = self._index.serial(project)  # it may have been completed in between
+        return serial
 
     def project(self, name: ProjectName) -> Project:
         """A project with its files.
@@ -79,9 +84,8 @@ class Catalog:
         Raises:
             ProjectMissing: it has no files here.
         """
-        serial = self._index.serial(name)
+        serial = self._serial(name)
         if not serial:
-            self._gate()
             raise ProjectMissing(f"No project {name!r} in this index.")
 
         def make() -> bytes:
@@ -122,6 +126,7 @@ class Catalog:
         found = self._index.file(project, filename)
         if found is None:
             self._gate()
+            found = self._index.file(project, filename)  # completed in between
         if found is None or not self._index.status(project).offers_files:
             raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
         return found

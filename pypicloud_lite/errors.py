@@ -157,6 +157,12 @@ class StorageUnavailable(Unavailable):
     code = "storage-unavailable"
 
 
+class FileRefused(StorageUnavailable):
+    """The storage doesn't let us read this file; others may be readable."""
+
+    code = "file-refused"
+
+
 class FileChanged(StorageUnavailable):
     """The bytes behind a name were replaced since the index was read."""
 

@@ -139,6 +139,11 @@ class Digests:
     others: Mapping[str, str] = field(default_factory=dict)
 
 
+def clean(text: str) -> str:
+    """Without what no database or page can hold: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def utcnow() -> datetime:
     """The time now: aware, UTC."""
     return datetime.now(UTC)

@@ -109,7 +109,12 @@ class Acceptance:
 
 
 class Publishing:
-    """All that changes what the index shows."""
+    """All that changes what the index shows.
+
+    Args:
+        acceptance: which uploads are taken.
+        gate: raises while the index isn't complete: then nothing is missing. Uploads are taken.
+    """
 
     def __init__(
         self,
@@ -117,11 +122,14 @@ class Publishing:
         storage: Storage,
         rules: Rules,
         acceptance: Acceptance = Acceptance(),
+        *,
+        gate: Callable[[], None] = lambda: None,
     ) -> None:
         self._index = index
         self._storage = storage
         self._rules = rules
         self._acceptance = acceptance
+        self._gate = gate
 
     def spool(self) -> AbstractContextManager[Spool]:
         """A temporary file to receive an upload into."""
@@ -240,6 +248,7 @@ class Publishing:
         """
         self._require(identity, project, Permission.WRITE)
         self._require(identity, project, Permission.DELETE)
+        self._gate()
         with self._storage.changing(filename):
             file = self._index.file(project, filename)
             if file is None:
@@ -277,6 +286,7 @@ class Publishing:
             FileMissing: no such file or release.
         """
         self._require(identity, project, Permission.WRITE)
+        self._gate()
         found = self._index.project(project)
         chosen = [
             file
@@ -309,6 +319,7 @@ class Publishing:
             ProjectMissing: it isn't here.
         """
         self._require(identity, project, Permission.WRITE)
+        self._gate()
         if self._index.project(project) is None:
             raise ProjectMissing(f"No project {project!r} in this index.")
         self._storage.set_project_status(project, status)

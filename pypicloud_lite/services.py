@@ -86,7 +86,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
         gate=follower.require_ready,
         look_again=lambda key: refresh(storage, index, Hints(keys=[key])),
     )
-    publishing = Publishing(index, storage, rules, _acceptance(server))
+    publishing = Publishing(index, storage, rules, _acceptance(server), gate=follower.require_ready)
     return Services(
         server,
         storage,

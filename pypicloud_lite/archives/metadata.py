@@ -45,8 +45,10 @@ def parse_core_metadata(content: bytes) -> CoreMetadata:
     refused.
 
     Raises:
-        InvalidMetadata: no valid name, version or Requires-Python, or one of them twice.
+        InvalidMetadata: no valid name, version or Requires-Python, or one of them twice, or a NUL.
     """
+    if b"\0" in content:
+        raise InvalidMetadata("The core metadata holds a NUL.")
     raw, unparsed = parse_email(content)
     fields = cast("dict[str, Any]", raw)
     for field in ("name", "version", "requires_python"):

@@ -37,6 +37,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--repair", action="store_true", help="bring the index in step where it differs"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="repair also when a large part of the files is gone"
+    )
     parser.set_defaults(run=run_fsck)
 
 
@@ -72,7 +75,7 @@ def run_fsck(arguments: argparse.Namespace) -> int:
             if not leads:
                 print("Another process is bringing the index in step.", file=sys.stderr)
                 return 1
-            sync(storage, index, rebuild=True, force=True)
+            sync(storage, index, rebuild=True, force=arguments.force)
         left = list(differences(storage, index, read_all=arguments.hash))
         print(f"{found} differences, {len(left)} left after the repair")
         found = len(left)

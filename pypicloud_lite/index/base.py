@@ -68,11 +68,13 @@ class Index(ABC):
         """Set the status marker of a project, whether it has files or not."""
 
     @abstractmethod
-    def merge_statuses(self, mark: int, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+    def merge_statuses(
+        self, mark: int, statuses: Mapping[ProjectName, ProjectStatus | None]
+    ) -> None:
         """Set the status markers of all projects but those that were changed since ``mark``.
 
         Args:
-            statuses: of all projects that aren't simply active.
+            statuses: of all projects that aren't simply active; ``None`` where it isn't known.
         """
 
     @abstractmethod
@@ -109,6 +111,10 @@ class Index(ABC):
     @abstractmethod
     def end_sync(self, identity: str, mark: int) -> None:
         """Mark the index as complete."""
+
+    @abstractmethod
+    def synced(self) -> int:
+        """When the last synchronization ended, of whatever process, in seconds since the epoch."""
 
     @abstractmethod
     def unsaved(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index import sqlite
+
+LOG = logging.getLogger(__name__)
 
 #: How long PostgreSQL may work on a statement, in milliseconds.
 STATEMENT_TIMEOUT = 60_000
@@ -77,6 +80,10 @@ def _known_backend(url: URL, options: dict[str, Any]) -> URL:
         options["connect_args"] = {
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT}",
             "connect_timeout": CONNECT_TIMEOUT,
+            # A connection that only holds a lock must not be dropped for being idle.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
         }
         return url.set(drivername="postgresql+psycopg")
     known = url.get_backend_name()
@@ -103,7 +110,10 @@ def leadership(engine: Engine) -> Iterator[bool]:
             except BlockingIOError:
                 yield False
             else:
-                yield True
+                try:
+                    yield True
+                finally:  # closing is not enough: the child of a fork may have it open, too
+                    fcntl.flock(lock, fcntl.LOCK_UN)
         return
     with _translated(engine), engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
@@ -112,7 +122,14 @@ def leadership(engine: Engine) -> Iterator[bool]:
             yield leads
         finally:
             if leads:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LEADER})")
+                _unlock(connection)
+
+
+def _unlock(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LEADER})")
+    except SQLAlchemyError as exc:  # with the connection, the lock is gone
+        LOG.warning("the connection that held the leadership broke: %s", exc)
 
 
 @contextmanager

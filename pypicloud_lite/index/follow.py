@@ -21,6 +21,10 @@ LOG = logging.getLogger(__name__)
 START_WAIT, READY_WAIT = 1.0, 0.2
 #: How soon a synchronization that failed, or that another process does, is tried again.
 _RETRY = 5.0
+#: How long the pauses between failures become, in seconds.
+_MAX_RETRY = 300.0
+#: A synchronization within this share of the interval needs no other.
+_LATELY = 0.9
 #: How often it is looked whether the snapshot in the storage is too old, in seconds.
 _SNAPSHOT_EVERY = 60.0
 
@@ -55,6 +59,7 @@ class Follower:
         self._request: tuple[bool, bool] | None = (False, False)
         self._stopping = False
         self._asked = 0.0
+        self._failures = 0
         self.state = State()
         #: Set whenever a synchronization has ended.
         self.idle = threading.Event()
@@ -80,9 +85,9 @@ class Follower:
         self._thread.join()
 
     def request(self, *, rebuild: bool = False, force: bool = False) -> bool:
-        """Ask for a synchronization now; False when one is under way or waiting."""
+        """Ask for a synchronization, after the one under way; False when one waits already."""
         with self._wanted:
-            if self._request is not None or self.state.running:
+            if self._request is not None:
                 return False
             self._request = (rebuild, force)
             self.idle.clear()
@@ -138,19 +143,30 @@ class Follower:
                     self._wanted.wait(_until(next_time))
                 if self._stopping:
                     return
-                if self._request is None and not _is_due(next_time):
-                    wanted = None
-                else:
-                    wanted = self._request or (False, False)
-                    self.state = State(running=True, report=self.state.report)
-                self._request = None
-            if wanted is None:
+                request, self._request = self._request, None
+            if request is None and not _is_due(next_time):
                 self._save_snapshot()
                 continue
-            rebuild, force = wanted
+            if request is None and not self._is_old():
+                next_time = time.monotonic() + self._interval
+                continue
+            rebuild, force = request or (False, False)
+            self.state = State(running=True, report=self.state.report)
             pause = self._once(rebuild=rebuild, force=force)
             next_time = None if pause is None else time.monotonic() + pause
-            self.idle.set()
+            with self._wanted:
+                if self._request is None:
+                    self.idle.set()
+
+    def _is_old(self) -> bool:
+        """Whether nobody who shares the index synchronized lately; then it is our turn."""
+        if not self._interval or self._failures or self.state.report is None:
+            return True
+        try:
+            age = time.time() - self._index.synced()
+        except IndexUnavailable:
+            return True
+        return not 0 <= age < _LATELY * self._interval
 
     def _look_for_damage(self) -> None:
         try:
@@ -180,8 +196,9 @@ class Follower:
             LOG.exception("the index could not be brought in step with the storage")
         report = report or self.state.report
         self.state = State(report=report, problem=problem, elsewhere=not leads)
+        self._failures = 0 if problem is None else self._failures + 1
         if problem is not None or not ready:
-            return _RETRY
+            return min(_RETRY * 2.0 ** min(max(self._failures - 1, 0), 10), _MAX_RETRY)
         self._save_snapshot()
         return self._interval or None
 

@@ -28,8 +28,9 @@ def refresh(storage: Storage, index: Index, hints: Hints) -> int:
     for below in hints.below:
         keys.update(stamp.key for stamp in index.stamps(below))
     changed = 0
-    if keys:
+    if keys or hints.statuses:
         storage.check()  # where a disk isn't mounted, nothing is gone
+    if keys:
         with Workers(min(len(keys), storage.concurrency)) as workers:
             changed = sum(workers.map(lambda key: _look(storage, index, key), sorted(keys)))
     if hints.statuses:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 #: Raised with every change of the tables below.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -32,6 +32,8 @@ state = Table(
     Column("serial", BigInteger, nullable=False),
     #: The storage that the index was completed for; empty while it never was.
     Column("storage", Text, nullable=False),
+    #: When the last synchronization ended, in seconds since the epoch; 0 before the first.
+    Column("synced", BigInteger, nullable=False),
     #: How many files were changed since the last snapshot was kept in the storage.
     Column("unsaved", BigInteger, nullable=False),
 )

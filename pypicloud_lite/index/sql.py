@@ -133,6 +133,7 @@ class SqlIndex(Index):
                     # Of an index made anew, no page of the old one may be taken for current.
                     serial=time.time_ns() // 1_000_000,
                     storage="",
+                    synced=0,
                     unsaved=0,
                 )
             )
@@ -230,6 +231,10 @@ class SqlIndex(Index):
         with self._reading() as connection:
             return connection.scalar(select(func.count()).select_from(files)) or 0
 
+    def synced(self) -> int:
+        with self._reading() as connection:
+            return connection.scalar(select(state.c.synced)) or 0
+
     def unsaved(self) -> int:
         with self._reading() as connection:
             return connection.scalar(select(state.c.unsaved)) or 0
@@ -287,9 +292,11 @@ class SqlIndex(Index):
     def end_sync(self, identity: str, mark: int) -> None:
         with self._writing() as connection:
             connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
-            connection.execute(update(state).values(storage=identity))
+            connection.execute(update(state).values(storage=identity, synced=int(time.time())))
 
-    def merge_statuses(self, mark: int, statuses: Mapping[ProjectName, ProjectStatus]) -> None:
+    def merge_statuses(
+        self, mark: int, statuses: Mapping[ProjectName, ProjectStatus | None]
+    ) -> None:
         odd = projects.c.status != ProjectStatus().status
         with self._writing() as connection:
             known = {
@@ -300,6 +307,8 @@ class SqlIndex(Index):
             }
             for project in known.keys() | statuses.keys():
                 wanted, row = statuses.get(project, ProjectStatus()), known.get(project)
+                if wanted is None:
+                    continue
                 if row is None or (_status(row) != wanted and row.serial <= mark):
                     self._set_status(connection, project, wanted)
                     self._drop_empty(connection, {project})

@@ -62,8 +62,17 @@ def prepare_engine(engine: Engine, writing: str) -> None:
     """
     path = path_of(engine)
 
+    @event.listens_for(engine, "do_connect")
+    def on_do_connect(dialect: Any, record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        with _alone(path.parent):
+            if _file_id(path) is None:
+                _make_anew(path)
+            connection = dialect.loaded_dbapi.connect(*args, **kwargs)
+            record.info[_FILE] = _file_id(path)
+        return connection
+
     @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, record: Any) -> None:
+    def on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, see below
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
@@ -71,16 +80,12 @@ def prepare_engine(engine: Engine, writing: str) -> None:
         # A commit may be lost with the power, never the consistency; the storage is the truth.
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
-        record.info[_FILE] = _file_id(path)
 
     @event.listens_for(engine, "checkout")
     def on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
         # Who has a file open that was removed or put aside would go on with it for ever.
-        if record.info.get(_FILE) == _file_id(path):
-            return
-        if _is_empty(path):
-            _rename(path, None)
-        raise DisconnectionError(f"{path} is another file now")
+        if record.info.get(_FILE) != _file_id(path):
+            raise DisconnectionError(f"{path} is another file now")
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
@@ -130,12 +135,31 @@ def put_aside(engine: Engine) -> None:
 def _rename(path: Path, identity: _FileId | None) -> None:
     aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
     with _alone(path.parent):
-        if not path.exists() or _file_id(path) != identity:
+        if _file_id(path) != identity:
             return
         LOG.error("the index database %s is corrupt; moved to %s and built again", path, aside.name)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _remove_log(path)
         path.rename(aside)
+
+
+def _make_anew(path: Path) -> None:
+    """Make a database where there is none, or an empty file.
+
+    It gets its name when it is whole. Who has a file of that name open keeps the log that belongs
+    to it, by inode, and nobody opens that log together with the new file.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with closing(sqlite3.connect(new)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA user_version = 1")
+    _remove_log(path)
+    new.rename(path)
+
+
+def _remove_log(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -145,6 +169,8 @@ def _alone(folder: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # Closing is not enough: the child of a fork may have it open, too.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -155,10 +181,3 @@ def _file_id(path: Path) -> _FileId | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found.st_size else None
-
-
-def _is_empty(path: Path) -> bool:
-    try:
-        return not path.stat().st_size
-    except OSError:
-        return False

@@ -8,8 +8,15 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from pypicloud_lite.errors import FileMissing, SyncRefused, Unavailable
+from pypicloud_lite.errors import (
+    FileMissing,
+    FileRefused,
+    StorageUnavailable,
+    SyncRefused,
+    Unavailable,
+)
 from pypicloud_lite.index import snapshot
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.workers import Workers
@@ -21,6 +28,8 @@ LOG = logging.getLogger(__name__)
 #: More files than this share, and than this number, never vanish at once unless something is wrong.
 _MAX_GONE = 0.2
 _MAX_GONE_FILES = 20
+#: More files than this share are not odd by themselves: the storage fails.
+_MAX_ODD = 0.5
 #: How many files are described, and then written, at a time.
 _BATCH = 1000
 
@@ -74,18 +83,21 @@ def sync(
     mark = index.begin_sync(identity)
     if not was_complete and not rebuild and snapshot.restore(storage, index, mark):
         mark = index.begin_sync(identity)  # what was restored gives way to the listing
-    index.merge_statuses(mark, storage.project_statuses())
+    statuses = storage.project_statuses()
     with Workers(storage.concurrency) as workers:
         found = _compare(storage, index, everything=rebuild, progress=progress)
-        gone = _gone(storage, index, found, workers)
-        limit = max(_MAX_GONE_FILES, _MAX_GONE * found.known)
-        if was_complete and not force and len(gone) > limit:
+        limit = max(_MAX_GONE_FILES, int(_MAX_GONE * found.known))
+        if force or not was_complete:
+            limit = found.known
+        gone = list(islice(_gone(storage, index, found, workers), limit + 1))
+        if len(gone) > limit:
             raise SyncRefused(
-                f"{len(gone)} of {found.known} files are gone from the storage; is it mounted? The "
-                "index is left as it is. If they are really gone, run `pypicloud-lite sync "
-                "--force`."
+                f"More than {limit} of {found.known} files are gone from the storage; is it "
+                "mounted? The index is left as it is. If they are really gone, run "
+                "`pypicloud-lite sync --force`."
             )
-        changed = _merge(storage, index, mark, found.fresh, workers, progress=progress)
+        index.merge_statuses(mark, statuses)
+        changed = _merge(storage, index, mark, found, workers, progress=progress)
     index.merge(mark, [], gone)
     index.end_sync(identity, mark)
     report = SyncReport(found.listed, changed, len(gone), time.monotonic() - started)
@@ -169,28 +181,30 @@ def _compare(
     return _Found(listed, known, fresh, frozenset(differing), frozenset(unlisted))
 
 
-def _gone(storage: Storage, index: Index, found: _Found, workers: Workers) -> list[str]:
+def _gone(storage: Storage, index: Index, found: _Found, workers: Workers) -> Iterator[str]:
     """The names of files that are not in the storage any more.
 
     What was listed under the same name has changed or moved. What vanished from the listing may
     have been published since: the storage has the last word.
     """
     if not found.unlisted:
-        return []
+        return
     missing = [
         stamp
         for stamp in index.stamps()
         if hash(stamp) in found.unlisted and hash(stamp.filename) not in found.differing
     ]
     there = workers.map(lambda stamp: storage.stat(stamp.key) is not None, missing)
-    return [stamp.filename for stamp, is_there in zip(missing, there, strict=True) if not is_there]
+    for stamp, is_there in zip(missing, there, strict=True):
+        if not is_there:
+            yield stamp.filename
 
 
 def _merge(
     storage: Storage,
     index: Index,
     mark: int,
-    fresh: _Packed,
+    found: _Found,
     workers: Workers,
     *,
     progress: Callable[[Progress], None],
@@ -201,13 +215,16 @@ def _merge(
         return describe_or_pass_over(storage, stored)
 
     changed = done = 0
-    progress(Progress(0, len(fresh)))
-    for batch in fresh.batches():
+    total = len(found.fresh)
+    progress(Progress(0, total))
+    for batch in found.fresh.batches():
         files = [file for file in workers.map(describe, batch) if file is not None]
         index.merge(mark, files, [])
         changed += len(files)
         done += len(batch)
-        progress(Progress(done, len(fresh)))
+        progress(Progress(done, total))
+        if done - changed > max(_MAX_ODD * found.listed, 1):
+            raise StorageUnavailable(f"{done - changed} of {found.listed} files can't be read.")
     return changed
 
 
@@ -221,6 +238,8 @@ def describe_or_pass_over(storage: Storage, stored: StoredFile) -> DistributionF
         return storage.describe(stored)
     except FileMissing:
         LOG.info("%s vanished while it was being indexed", stored.key)
+    except FileRefused as exc:
+        LOG.error("%s can't be indexed and is passed over: %s", stored.key, exc)
     except Unavailable:
         raise
     except Exception:

@@ -252,8 +252,10 @@ class Storage(ABC):
         raise SettingsError(["pypi.s3_events_queue: only a bucket (s3, cloudfront) has events."])
 
     @abstractmethod
-    def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
-        """The status of every project that isn't simply active."""
+    def project_statuses(self) -> dict[ProjectName, ProjectStatus | None]:
+        """The status of every project that isn't simply active; ``None`` for one whose status
+        is there but can't be read.
+        """
 
     @abstractmethod
     def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:

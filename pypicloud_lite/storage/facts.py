@@ -7,6 +7,7 @@ in one object under ``pypicloud_lite``: its reader passes every top-level key on
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -15,7 +16,15 @@ from typing import IO, Any
 from pypicloud_lite.archives import parse_core_metadata, read_core_metadata
 from pypicloud_lite.archives.metadata import CoreMetadata
 from pypicloud_lite.errors import InvalidArchive, InvalidMetadata
-from pypicloud_lite.model import DistributionFile, StoredFile, iso_utc, parse_iso_utc
+from pypicloud_lite.model import (
+    STATUSES,
+    DistributionFile,
+    ProjectStatus,
+    StoredFile,
+    clean,
+    iso_utc,
+    parse_iso_utc,
+)
 from pypicloud_lite.names import FileName
 
 LOG = logging.getLogger(__name__)
@@ -134,6 +143,18 @@ def from_content(
     )
 
 
+def read_status(content: bytes, where: str) -> ProjectStatus | None:
+    """The status of a project from its JSON; ``None`` when it can't be read."""
+    try:
+        status = json.loads(content)
+        if status["status"] not in STATUSES:
+            raise ValueError(status["status"])
+        return ProjectStatus(status["status"], clean(str(status.get("reason", ""))))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        LOG.error("the status in %s can't be read and stays as it was: %s", where, exc)
+        return None
+
+
 def core_metadata_of(file: IO[bytes], name: FileName) -> tuple[bytes, CoreMetadata] | None:
     """The core metadata of a stored file, or ``None`` if it has none that can be used."""
     try:
@@ -165,14 +186,16 @@ def _digests(meta: Mapping[str, Any]) -> tuple[str, str | None] | None:
 
 def _word(value: Any) -> str | None:
     """A text that someone else wrote, or nothing."""
-    return value if isinstance(value, str) and value else None
+    return clean(value) or None if isinstance(value, str) else None
 
 
 def _text(value: Any) -> str | None:
     """A text that we wrote; anything else raises ``TypeError``."""
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return None
+    if not isinstance(value, str):
         raise TypeError(value)
-    return value
+    return clean(value)
 
 
 def _hex(value: Any, length: int) -> str | None:

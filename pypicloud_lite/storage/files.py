@@ -40,7 +40,7 @@ from pypicloud_lite.errors import (
     StorageFull,
     StorageUnavailable,
 )
-from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, Stamp, StoredFile
+from pypicloud_lite.model import DistributionFile, ProjectStatus, Stamp, StoredFile
 from pypicloud_lite.names import (
     FileName,
     ProjectName,
@@ -64,6 +64,7 @@ from pypicloud_lite.storage.facts import (
     from_content,
     from_meta,
     hash_content,
+    read_status,
     to_meta,
     was_written_at,
 )
@@ -79,6 +80,9 @@ _OWN_FOLDER = ".pypicloud-lite"
 STATUSES_FOLDER = f"{_OWN_FOLDER}/status"
 #: Temporary files older than this are of a process that died, in seconds.
 STALE_AFTER = 24 * 3600
+#: What may be wrong with a file that went while it was listed, or that is nobody's business. Any
+#: other error is the storage's: what it doesn't show is not gone.
+_PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
 _SIDECAR = re.compile(r"\.(?:meta|metadata|asc|sha256|md5)\Z")
 
 
@@ -380,18 +384,15 @@ class FileStorage(Storage):
                 except OSError:  # not empty
                     break
 
-    def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
-        statuses = {}
-        with os_translated("status"):
-            for path in sorted(self._statuses.glob(f"*{META}")):
+    def project_statuses(self) -> dict[ProjectName, ProjectStatus | None]:
+        statuses: dict[ProjectName, ProjectStatus | None] = {}
+        with os_translated("status", may_be_missing=False):
+            for path in sorted(self._statuses.iterdir()):
                 try:
-                    content = json.loads(path.read_bytes())
-                    if content["status"] not in STATUSES:
-                        raise ValueError(content["status"])
-                    status = ProjectStatus(content["status"], str(content.get("reason", "")))
-                    statuses[project_name(path.name.removesuffix(META))] = status
-                except (OSError, ValueError, KeyError, TypeError, InvalidName) as exc:
-                    LOG.warning("%s can't be read: %s", path, exc)
+                    project = project_name(path.name.removesuffix(META))
+                except InvalidName:
+                    continue
+                statuses[project] = read_status(path.read_bytes(), path.name)
         return statuses
 
     def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
@@ -472,11 +473,16 @@ def _walk(
         with os.scandir(folder) as found:
             entries = {entry.name: entry for entry in found}
     except OSError as exc:
-        LOG.warning("%s is passed over: %s", folder, exc)
+        if not above or exc.errno not in _PASSED_OVER:
+            raise
+        LOG.warning("%s is passed over: %s", ascii(folder), exc)
         return
     for name in sorted(entries):
         entry = entries[name]
         if name.startswith(".") or _SIDECAR.search(name):
+            continue
+        if not _is_unicode(name):
+            LOG.warning("%s is passed over: its name is not Unicode", ascii(entry.path))
             continue
         try:
             if not entry.is_dir():
@@ -486,8 +492,18 @@ def _walk(
                 LOG.warning("%s leads back to a folder above it; passed over", entry.path)
             else:
                 yield from _walk(entry.path, f"{below}{name}/", (*above, folder))
-        except OSError as exc:  # it went while we were listing, or can't be looked at
+        except OSError as exc:
+            if exc.errno not in _PASSED_OVER:
+                raise
             LOG.warning("%s is passed over: %s", entry.path, exc)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that aren't UTF-8 come as halves of surrogate pairs
+        return False
+    return True
 
 
 def _leads_back(link: str, folders: tuple[str, ...]) -> bool:

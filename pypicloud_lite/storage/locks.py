@@ -32,15 +32,17 @@ class NameLocks:
         Raises:
             OSError: the lock file can't be made.
         """
-        slot = zlib.crc32(name.encode()) % _SLOTS
+        slot = zlib.crc32(name.encode(errors="surrogateescape")) % _SLOTS
         held: set[int] = self._held.__dict__.setdefault("slots", set())
         if slot in held:
             yield
             return
         with (self._folder / f"{slot:02d}{self._suffix}").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed
+            fcntl.flock(lock, fcntl.LOCK_EX)
             held.add(slot)
             try:
                 yield
             finally:
                 held.discard(slot)
+                # Closing is not enough: the child of a fork may have the file open, too.
+                fcntl.flock(lock, fcntl.LOCK_UN)

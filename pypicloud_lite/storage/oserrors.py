@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pypicloud_lite.errors import FileMissing, StorageFull, StorageUnavailable
+from pypicloud_lite.errors import FileMissing, FileRefused, StorageFull, StorageUnavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -20,7 +20,7 @@ def os_translated(what: str, *, may_be_missing: bool = True) -> Iterator[None]:
         may_be_missing: a file that isn't there is simply missing; else it is the storage's fault.
 
     Raises:
-        FileMissing, StorageFull, StorageUnavailable: from the error.
+        FileMissing, FileRefused, StorageFull, StorageUnavailable: from the error.
     """
     try:
         yield
@@ -28,6 +28,8 @@ def os_translated(what: str, *, may_be_missing: bool = True) -> Iterator[None]:
         if may_be_missing and isinstance(exc, FileNotFoundError | NotADirectoryError):
             raise FileMissing(f"No file {what!r} in the storage.") from exc
         reason = exc.strerror or str(exc)
+        if may_be_missing and isinstance(exc, PermissionError):
+            raise FileRefused(f"The storage doesn't let us read {what!r} ({reason}).") from exc
         if exc.errno in _FULL:
             raise StorageFull(f"The storage is full ({reason}).") from exc
         raise StorageUnavailable(f"The storage failed: {reason}.") from exc

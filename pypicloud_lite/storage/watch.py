@@ -29,6 +29,7 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Hints]:
     waiting: set[Path] = set()
     begun = False
     try:
+        watched = folder.stat()
         for found in watch(
             folder,
             watch_filter=lambda _change, path: _is_of_others(folder, Path(path)),
@@ -37,6 +38,9 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Hints]:
             yield_on_timeout=True,
             raise_interrupt=False,
         ):
+            now = folder.stat()
+            if (now.st_dev, now.st_ino) != (watched.st_dev, watched.st_ino):
+                raise StorageUnavailable(f"{folder} is another folder now")
             for _change, path in found:
                 waiting.update(_files(folder, Path(path)))
             ready = {path for path in waiting if _is_settled(path)}

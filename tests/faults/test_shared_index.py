@@ -669,11 +669,16 @@ def test_everything_recovers_from_a_database_that_was_down(
 @pytest.fixture
 def locked(tmp_path: Path) -> Iterator[Callable[[], Any]]:
     """Call it to lock the index, in the way of a program that holds it for long."""
-    with closing(sqlite3.connect(tmp_path / "index.sqlite", check_same_thread=False)) as other:
-        other.isolation_level = None
-        yield lambda: other.execute("BEGIN EXCLUSIVE") and other
-        if other.in_transaction:
-            other.rollback()
+    with contextlib.ExitStack() as stack:
+
+        def lock() -> sqlite3.Connection:
+            other = sqlite3.connect(tmp_path / "index.sqlite", check_same_thread=False)
+            stack.enter_context(closing(other))
+            other.isolation_level = None
+            other.execute("BEGIN EXCLUSIVE")
+            return other
+
+        yield lock
 
 
 def test_an_upload_waits_for_who_locks_the_index(

@@ -207,6 +207,7 @@ class TestHints:
             s3_event(bucket, "elsewhere/demo-9.tar.gz"),
             s3_event(bucket, "pkgs/.pypicloud-lite/index/snapshot.jsonl.gz"),
             s3_event(bucket, "pkgs/0000/demo/"),
+            s3_event(bucket, "pkgs/"),
             s3_event(bucket, "pkgs/../../etc/passwd"),
             {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket},
             {"Records": [{}]},
@@ -275,10 +276,27 @@ class TestSetup:
         assert ours["Filter"]["Key"]["FilterRules"][0]["Value"] == "pkgs/"
         attributes = site.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
         statements = json.loads(attributes["Attributes"]["Policy"])["Statement"]
-        assert [each["Sid"] for each in statements] == ["foreign", "pypicloud-lite"]
+        assert len(statements) == 2
+        assert statements[0]["Sid"] == "foreign"
         assert statements[1]["Condition"]["ArnLike"] == {
             "aws:SourceArn": f"arn:aws:s3:::{site.bucket}"
         }
+
+    def test_each_prefix_may_have_a_queue_of_its_own(
+        self, site: Site, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert site.set_up() == 0
+        site.settings["storage.prefix"] = "staging/"
+        site.write_ini()
+        arguments = ["--endpoint-url", site.server.url, "--queue", f"{site.bucket}-staging"]
+        assert main(["s3-events", "setup", str(site.ini), *arguments]) == 0
+        found = site.s3.get_bucket_notification_configuration(Bucket=site.bucket)
+        prefixes = {
+            each["Filter"]["Key"]["FilterRules"][0]["Value"]: each["QueueArn"]
+            for each in found["QueueConfigurations"]
+        }
+        assert set(prefixes) == {"pkgs/", "staging/"}
+        assert len(set(prefixes.values())) == 2
 
     def test_it_prints_what_it_would_make(
         self, site: Site, capsys: pytest.CaptureFixture[str]

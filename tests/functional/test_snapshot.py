@@ -121,6 +121,17 @@ def test_a_snapshot_that_lacks_most_files_is_no_reason_to_refuse(kept: Site) -> 
     assert len(facts(index)) == 2
 
 
+def test_files_without_every_fact_are_restored_too(site: Site) -> None:
+    """As the aws command puts them."""
+    site.s3.put_object(Bucket=site.bucket, Key="0000/bare/bare-1.0.tar.gz", Body=b"x")
+    index, _report = site.cold()
+    snapshot.save(site.storage, index)
+    again, report = site.cold()
+    assert report.changed == 0
+    assert facts(again)["bare-1.0.tar.gz"].sha256 is None
+    assert facts(again) == facts(index)
+
+
 def damaged(content: bytes) -> list[bytes]:
     lines = gzip.decompress(content).splitlines(keepends=True)
     half = lines[: len(lines) // 2]
@@ -134,12 +145,17 @@ def damaged(content: bytes) -> list[bytes]:
         gzip.compress(b"".join([*half, b'{"filename": "x"}\n'])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"size":1', b'"size":"1"')])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":1,"x":"')])),
+        gzip.compress(
+            b"".join([*half, lines[-1].replace(b'"size":1', b'"size":1%s' % (b"0" * 30))])
+        ),
+        gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":"\\ud800')])),
+        gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":"\\u0000')])),
         gzip.compress(lines[0] + b"[" * 100_000 + b"\n"),
         gzip.compress(lines[0] + b"x" * (3 << 20)),
     ]
 
 
-@pytest.mark.parametrize("which", range(11))
+@pytest.mark.parametrize("which", range(14))
 def test_a_broken_snapshot_costs_requests_but_never_a_file(kept: Site, which: int) -> None:
     content = kept.s3.get_object(Bucket=kept.bucket, Key=KEY)["Body"].read()
     kept.s3.put_object(Bucket=kept.bucket, Key=KEY, Body=damaged(content)[which])

@@ -129,6 +129,19 @@ def test_an_unmounted_disk_is_no_empty_index(client: Client, folder: Path, tmp_p
     (tmp_path / "elsewhere").rename(folder)
 
 
+def test_a_folder_that_was_exchanged_is_watched_again(
+    client: Client, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a disk is mounted there."""
+    monkeypatch.setattr(listen, "_PAUSE", 0.1)
+    shutil.copytree(folder, tmp_path / "other")
+    folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "other").rename(folder)
+    time.sleep(2 * watch._TICK / 1000)
+    (folder / WHEEL).write_bytes(wheel())
+    until(lambda: listed(client) == [WHEEL])
+
+
 def test_trouble_with_watching_is_shown_and_passes(
     make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:

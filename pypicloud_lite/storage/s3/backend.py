@@ -25,7 +25,7 @@ from pypicloud_lite.errors import (
     SettingsError,
     StorageUnavailable,
 )
-from pypicloud_lite.model import STATUSES, DistributionFile, ProjectStatus, StoredFile
+from pypicloud_lite.model import DistributionFile, ProjectStatus, StoredFile
 from pypicloud_lite.names import ProjectName, parse_stored_filename
 from pypicloud_lite.settings.options import Section
 from pypicloud_lite.settings.storages import MAX_SIGV4_SECONDS, S3Settings
@@ -43,6 +43,7 @@ from pypicloud_lite.storage.facts import (
     from_meta,
     hash_content,
     is_of_etag,
+    read_status,
     to_meta,
 )
 from pypicloud_lite.storage.locks import NameLocks
@@ -338,18 +339,16 @@ class S3Storage(Storage):
             except FileMissing:
                 continue
 
-    def project_statuses(self) -> dict[ProjectName, ProjectStatus]:
+    def project_statuses(self) -> dict[ProjectName, ProjectStatus | None]:
         prefix = self._settings.prefix
-        statuses = {}
+        statuses: dict[ProjectName, ProjectStatus | None] = {}
         for listed in self._objects(f"{listing.status_prefix(prefix)}"):
+            key = listed["Key"]
             try:
-                project = listing.project_of_status_key(prefix, listed["Key"])
-                content = json.loads(self._get(listed["Key"]))
-                if content["status"] not in STATUSES:
-                    raise ValueError(content["status"])
-                statuses[project] = ProjectStatus(content["status"], str(content.get("reason", "")))
-            except (FileMissing, InvalidName, ValueError, KeyError, TypeError) as exc:
-                LOG.warning("%s can't be read: %s", listed["Key"], exc)
+                project = listing.project_of_status_key(prefix, key)
+                statuses[project] = read_status(self._get(key), key)
+            except (FileMissing, InvalidName) as exc:
+                LOG.warning("%s can't be read: %s", key, exc)
         return statuses
 
     def set_project_status(self, project: ProjectName, status: ProjectStatus) -> None:
@@ -415,7 +414,8 @@ class S3Storage(Storage):
 
     def identity(self) -> str:
         settings = self._settings
-        return f"s3:{settings.endpoint_url or 'aws'}/{settings.bucket}/{settings.prefix}"
+        # Without the endpoint: servers of one bucket may reach it by different ones.
+        return f"s3:{settings.bucket}/{settings.prefix}"
 
 
 def _lock_folder(identity: str) -> Path:

@@ -17,7 +17,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from pypicloud_lite.errors import FileMissing, StorageUnavailable
+from pypicloud_lite.errors import FileMissing, FileRefused, StorageUnavailable
 
 #: Error codes and HTTP statuses -> the sentence for the operator.
 _ADVICE = {
@@ -45,6 +45,8 @@ _ADVICE = {
     "InternalError": "S3 failed",
 }
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+#: What an object that we have no right to, or no key for, looks like.
+_REFUSED = frozenset({"AccessDenied", "403", "InvalidObjectState", "KMS.DisabledException"})
 #: What a failed precondition looks like (If-None-Match).
 TAKEN = frozenset({"PreconditionFailed", "412"})
 #: Another conditional write of the same key is under way.
@@ -97,6 +99,8 @@ def translated(what: str) -> Iterator[None]:
     except ClientError as exc:
         if code_of(exc) in MISSING:
             raise FileMissing(f"No file {what!r} in the storage.") from exc
+        if code_of(exc) in _REFUSED:
+            raise FileRefused(f"The storage failed: {explain(exc)}.") from exc
         raise StorageUnavailable(f"The storage failed: {explain(exc)}.") from exc
     except (BotoCoreError, Boto3Error) as exc:
         raise StorageUnavailable(f"The storage failed: {explain(exc)}.") from exc

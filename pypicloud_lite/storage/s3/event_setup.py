@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -11,7 +12,7 @@ from pypicloud_lite.errors import StorageUnavailable
 from pypicloud_lite.settings.storages import S3Settings
 from pypicloud_lite.storage.s3.errors import explain
 
-_ID = "pypicloud-lite"
+_NAME = "pypicloud-lite"
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 
 
@@ -19,7 +20,7 @@ def queue_policy(queue_arn: str, bucket: str, partition: str = "aws") -> dict[st
     """The statement of a queue's policy that lets a bucket send to it."""
     account = queue_arn.split(":")[4]
     return {
-        "Sid": _ID,
+        "Sid": statement_id(bucket),
         "Effect": "Allow",
         "Principal": {"Service": "s3.amazonaws.com"},
         "Action": "sqs:SendMessage",
@@ -33,7 +34,11 @@ def queue_policy(queue_arn: str, bucket: str, partition: str = "aws") -> dict[st
 
 def bucket_notification(queue_arn: str, prefix: str) -> dict[str, Any]:
     """The part of a bucket's notification configuration that sends events to a queue."""
-    configuration: dict[str, Any] = {"Id": _ID, "QueueArn": queue_arn, "Events": list(EVENTS)}
+    configuration: dict[str, Any] = {
+        "Id": notification_id(queue_arn, prefix),
+        "QueueArn": queue_arn,
+        "Events": list(EVENTS),
+    }
     if prefix:
         rules = [{"Name": "prefix", "Value": prefix}]
         configuration["Filter"] = {"Key": {"FilterRules": rules}}
@@ -55,6 +60,24 @@ def documents(settings: S3Settings, region: str, name: str) -> dict[str, Any]:
         "Bucket": settings.bucket,
         "NotificationConfiguration": {"QueueConfigurations": [notification]},
     }
+
+
+def statement_id(bucket: str) -> str:
+    """That of a policy: one for each bucket that sends to the queue. Letters and digits only."""
+    return f"PypicloudLite{_digest(bucket)}"
+
+
+def notification_id(queue_arn: str, prefix: str) -> str:
+    """That of a bucket's configuration: one for each queue and prefix."""
+    return f"{_NAME}-{_digest(f'{queue_arn}|{prefix}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _without(entries: list[dict[str, Any]], name: str, value: str) -> list[dict[str, Any]]:
+    return [entry for entry in entries if entry.get(name) != value]
 
 
 def _policy(*statements: dict[str, Any]) -> dict[str, Any]:
@@ -82,13 +105,14 @@ def set_up(s3: Any, sqs: Any, settings: S3Settings, name: str) -> str:
         arn = attributes["QueueArn"]
         policy = json.loads(attributes.get("Policy") or "{}")
         statement = queue_policy(arn, settings.bucket, arn.split(":")[1])
-        others = [each for each in policy.get("Statement", []) if each.get("Sid") != _ID]
+        others = _without(policy.get("Statement", []), "Sid", statement["Sid"])
         policy = _policy() | policy | {"Statement": [*others, statement]}
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(policy)})
         found = s3.get_bucket_notification_configuration(Bucket=settings.bucket)
         found.pop("ResponseMetadata", None)
-        queues = [each for each in found.get("QueueConfigurations", []) if each.get("Id") != _ID]
-        found["QueueConfigurations"] = [*queues, bucket_notification(arn, settings.prefix)]
+        ours = bucket_notification(arn, settings.prefix)
+        queues = _without(found.get("QueueConfigurations", []), "Id", ours["Id"])
+        found["QueueConfigurations"] = [*queues, ours]
         s3.put_bucket_notification_configuration(
             Bucket=settings.bucket, NotificationConfiguration=found
         )

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pypicloud_lite.errors import SettingsError, StorageUnavailable
+from pypicloud_lite.names import extension_of
 from pypicloud_lite.settings.storages import S3Settings
 from pypicloud_lite.storage.base import Hints
 from pypicloud_lite.storage.s3.connect import OWN, credentials
@@ -127,9 +128,14 @@ class EventQueue:
             for key in found:
                 if key.startswith(status_prefix(self._prefix)):
                     statuses = True
-                elif key.startswith(self._prefix) and not key.startswith(self._prefix + OWN):
-                    keys.add(_owner(key))
+                elif self._is_file(owner := _owner(key)):
+                    keys.add(owner)
         return Hints(frozenset(keys), statuses=statuses)
+
+    def _is_file(self, key: str) -> bool:
+        """Whether it may be a distribution file. Of a folder's key, a look would show all in it."""
+        ours = key.startswith(self._prefix) and not key.startswith(self._prefix + OWN)
+        return ours and extension_of(key) is not None
 
 
 def _keys(document: Any, bucket: str, wrappings: int = _WRAPPINGS) -> Iterator[str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pypicloud_lite.errors import InvalidName
-from pypicloud_lite.model import DistributionFile, StoredFile, iso_utc, parse_iso_utc
+from pypicloud_lite.model import DistributionFile, StoredFile, clean, iso_utc, parse_iso_utc
 from pypicloud_lite.names import ProjectName, project_name
 
 #: What S3 allows for names and values together, in bytes.
@@ -63,7 +63,9 @@ def from_object_metadata(
     stored: StoredFile, raw: Mapping[str, str], modified: datetime
 ) -> DistributionFile:
     """The facts in an object's metadata, ours or pypicloud's; what is missing is ``None``."""
-    metadata = {name.lower().replace("_", "-"): value for name, value in raw.items() if value}
+    metadata = {
+        name.lower().replace("_", "-"): clean(value) for name, value in raw.items() if value
+    }
     sha256 = metadata.get("hash-sha256", "").lower()
     core = metadata.get("core-metadata-sha256", "").lower()
     project, version = _named(stored, metadata)
