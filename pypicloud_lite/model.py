@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from pypicloud_lite.names import LEGACY_TYPES, STANDARD_TYPES, ProjectName, exte
 #: Status markers of PEP 792.
 Status = Literal["active", "archived", "quarantined", "deprecated"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+#: NUL, and halves of surrogate pairs, which JSON can spell and UTF-8 can't.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,11 @@ class Digests:
 def utcnow() -> datetime:
     """The time now: aware, UTC."""
     return datetime.now(UTC)
+
+
+def is_storable(value: object) -> bool:
+    """Whether it is a text that every database and storage can keep."""
+    return isinstance(value, str) and _UNSTORABLE.search(value) is None
 
 
 def iso_utc(when: datetime) -> str:
