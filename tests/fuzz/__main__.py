@@ -1,7 +1,7 @@
 """``python -m tests.fuzz --seconds 60``: looks for inputs that a target doesn't stand.
 
 What is worth keeping between two runs lies in ``.fuzz/<target>/``. An input that fails is written
-to ``.fuzz/<target>-<...>``; once the defect is mended, it belongs in ``tests/fuzz/corpus/<target>/``.
+to ``.fuzz/<target>-...``; once the defect is mended, it belongs in the corpus of the target.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ def seeds() -> dict[str, bytes]:
         "global": pax(("comment", "0" * 40), kind=b"g"),
         "gnu-name": tar_file("././@LongLink", b"demo-1.0/" + b"n" * 120 + b"\0", kind=b"L")
         + tar_file("x", b"x", magic=b"ustar  \0"),
+        "padding": pax(("path", "demo-1.0/x")).replace(b"x\n\0\0", b"x\n11 path=y\n", 1)
+        + tar_file("x"),
         "number": tar_file("demo-1.0/x.py").replace(b"0000644\0", b"rw-r--r-", 1),
         "leading-dot": tar_file("./demo-1.0/x.py"),
         "device": tar_header("demo-1.0/null", kind=b"3"),
