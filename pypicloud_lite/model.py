@@ -154,7 +154,7 @@ def is_storable(value: object) -> bool:
 
 def iso_utc(when: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.ffffffZ`` (PEP 700 ``upload-time``)."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_iso_utc(text: str) -> datetime:

@@ -48,6 +48,7 @@ def seeds() -> dict[str, bytes]:
         "large": b"\0" + head + line.replace(b":1,", b":9223372036854775808,"),
         "negative": b"\0" + head + line.replace(b":1,", b":-1,"),
         "no-time": b"\0" + head + line.replace(b"2026-01-02", b"0000-00-00"),
+        "early": b"\0" + lines.replace(b"2026-01-02", b"0026-01-02"),
         "deep": b"\0" + head + b"[" * 2000,
         "empty": b"",
     }
