@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -56,7 +55,6 @@ def seeds() -> dict[str, bytes]:
 
 def check(data: bytes) -> None:
     stored = gzip.compress(data[1:], 1, mtime=0) if data[:1] == b"\0" else data
-    logging.getLogger(snapshot.__name__).disabled = True
     for file in _files(stored):
         # What an index can keep, SQLite as well as PostgreSQL.
         assert 0 <= file.size < 1 << 63
