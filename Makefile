@@ -5,8 +5,9 @@ VENV := .venv
 CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 INI ?= development.ini
+SECONDS = 10
 
-.PHONY: help serve test lint types layers check settings scale clean
+.PHONY: help serve test lint types layers check audit fuzz settings scale clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +33,12 @@ types: $(VENV)/.lint ## mypy, strict, against the oldest and the newest standard
 layers: $(VENV)/.lint ## imports point downwards only
 	$(BIN)/lint-imports
 
+audit: $(VENV)/.lint ## known vulnerabilities in what constraints.txt pins, if osv.dev can be asked
+	@.ci/audit $(BIN)/pip-audit
+
+fuzz: $(VENV)/.fuzz ## look for inputs that break a parser; make fuzz SECONDS=60 ARGS=zips
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
 settings: $(VENV)/.installed ## write docs/settings.md and the two ini files anew
 	$(BIN)/pypicloud-lite settings > docs/settings.md
 	$(BIN)/pypicloud-lite make-config --yes --force --development development.ini
@@ -41,7 +48,7 @@ scale: $(VENV)/.tests ## measure 1,000 to 1,000,000 files and write docs/scale.m
 	$(BIN)/python bench/scale.py $(ARGS)
 
 clean: ## remove what the other targets made, but no packages
-	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -61,6 +68,11 @@ $(VENV)/.tests: $(VENV)/.installed
 
 $(VENV)/.lint: $(VENV)/.tests
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,lint]'
+	@touch $@
+
+# Without atheris, fuzzing goes on by chance.
+$(VENV)/.fuzz: $(VENV)/.tests
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,fuzz]' || echo "atheris can't be installed here"
 	@touch $@
 
 # The clients have dependencies of their own, which must not decide ours.

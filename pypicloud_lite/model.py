@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from pypicloud_lite.names import LEGACY_TYPES, STANDARD_TYPES, ProjectName, exte
 #: Status markers of PEP 792.
 Status = Literal["active", "archived", "quarantined", "deprecated"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+#: NUL, and halves of surrogate pairs, which JSON can spell and UTF-8 can't.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class Digests:
 
 def clean(text: str) -> str:
     """Without what no database or page can hold: NUL, and halves of surrogate pairs."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return _UNSTORABLE.sub("", text)
 
 
 def utcnow() -> datetime:
@@ -149,9 +152,14 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
+def is_storable(value: object) -> bool:
+    """Whether it is a text that every database and storage can keep."""
+    return isinstance(value, str) and _UNSTORABLE.search(value) is None
+
+
 def iso_utc(when: datetime) -> str:
     """``YYYY-MM-DDTHH:MM:SS.ffffffZ`` (PEP 700 ``upload-time``)."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_iso_utc(text: str) -> datetime:

@@ -164,6 +164,8 @@ def parse_filename(filename: str, *, legacy: bool = True) -> FileName:
             name, version = _parse_sdist(filename)
         else:
             name, version = _parse_legacy(stem, extension)
+        if len(version) > MAX_VERSION:
+            raise InvalidVersion(f"its version is longer than {MAX_VERSION} characters")
     except (InvalidSdistFilename, InvalidWheelFilename, InvalidVersion, InvalidName) as exc:
         raise InvalidFilename(f"Filename {filename!r} is invalid: {exc}") from exc
     except ValueError as exc:  # int() of a version with thousands of digits

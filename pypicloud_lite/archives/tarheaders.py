@@ -15,6 +15,10 @@ PAX, PAX_GLOBAL, GNU_NAME, GNU_LINK = b"x", b"g", b"L", b"K"
 _KINDS = frozenset({REGULAR, HARD_LINK, SYMLINK, FOLDER, PAX, PAX_GLOBAL, GNU_NAME, GNU_LINK})
 _OCTAL = re.compile(rb" *([0-7]*)[ \0]*\Z")
 _PAX_LENGTH = re.compile(rb"([1-9][0-9]{0,9}) ")
+#: Mode, owner, group, time and device as ranges of bytes. They don't count here, but where one of
+#: them is no number, tarfile takes the header for the end of the archive.
+_NUMBERS = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
+_BASE_256 = (b"\x80", b"\xff")
 #: What a header for all following members must not say.
 _PER_MEMBER = frozenset({"path", "linkpath", "size"})
 
@@ -52,6 +56,8 @@ def read_header(block: bytes) -> Header:
     size = _number(block[124:136])
     if size is None or (size and kind in (HARD_LINK, SYMLINK, FOLDER)):
         raise InvalidArchive(f"the member {shown(name)} has a size that it can't have")
+    if not all(_is_number(block[start:end]) for start, end in _NUMBERS):
+        raise InvalidArchive(f"the header of {shown(name)} has a field that is no number")
     return Header(f"{prefix}/{name}" if prefix else name, kind, size, _text(block[157:257]))
 
 
@@ -90,6 +96,12 @@ def read_pax(content: bytes, *, for_all: bool) -> Mapping[str, str]:
 
 def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8")
+
+
+def _is_number(field: bytes) -> bool:
+    """Whether everyone can read a number that we don't need."""
+    text = field.partition(b"\0")[0].strip()
+    return field.startswith(_BASE_256) or _number(text) is not None
 
 
 def _number(field: bytes) -> int | None:

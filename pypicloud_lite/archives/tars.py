@@ -30,6 +30,8 @@ from pypicloud_lite.names import FileName
 
 #: Longest extended header or long name that is read, in bytes.
 _MAX_HEADER = 1 << 16
+#: Headers that a member must follow.
+_OF_NEXT = frozenset({PAX, PAX_GLOBAL, GNU_NAME, GNU_LINK})
 #: All paths together, in characters.
 _MAX_PATHS = 16 << 20
 
@@ -86,11 +88,13 @@ class TarWalk:
 def _members(stream: TarStream, odd: Oddities) -> Iterator[Header]:
     """The members, with what extended headers say of them; whoever asks reads their data."""
     said: dict[str, str] = {}
+    waiting = False
     while any(block := stream.block()):
         header = read_header(block)
+        waiting = header.kind in _OF_NEXT
         if header.kind == PAX_GLOBAL:
             read_pax(stream.data(header.size, _MAX_HEADER), for_all=True)
-        elif header.kind in (PAX, GNU_NAME, GNU_LINK):
+        elif waiting:
             more = _extension(header.kind, stream.data(header.size, _MAX_HEADER))
             if said.keys() & more.keys():
                 raise InvalidArchive("the extended headers of a member contradict each other")
@@ -98,7 +102,7 @@ def _members(stream: TarStream, odd: Oddities) -> Iterator[Header]:
         else:
             yield _extended(header, said)
             said = {}
-    if said:
+    if waiting:
         raise InvalidArchive("it is truncated: an extended header is of no member")
     if not block:
         odd.note("framing", "it has no end of archive")

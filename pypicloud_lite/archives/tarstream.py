@@ -39,11 +39,15 @@ class TarStream:
             most: bytes.
 
         Raises:
-            InvalidArchive: it is larger, or truncated.
+            InvalidArchive: it is larger, truncated, or goes on in the padding, which some readers
+                of headers read, too.
         """
         if size > most:
             raise InvalidArchive(f"it has a header or core metadata of more than {most} bytes")
-        return b"".join(self._whole_blocks(size))[:size]
+        blocks = b"".join(self._whole_blocks(size))
+        if any(blocks[size:]):
+            raise InvalidArchive("a header or core metadata goes on behind its end")
+        return blocks[:size]
 
     def skip(self, size: int) -> None:
         """Pass over the data of a member.

@@ -11,8 +11,8 @@ from pypicloud_lite.archives.checks import Oddities
 from pypicloud_lite.archives.paths import check_path, shown
 from pypicloud_lite.errors import InvalidArchive
 
-#: Without signature, versions, time and internal attributes.
-_CENTRAL = struct.Struct("<8x2H4x3L4H2x2L")
+#: Without signature, version made by, time and internal attributes.
+_CENTRAL = struct.Struct("<6xBx2H4x3L4H2x2L")
 _EXTRA = struct.Struct("<2H")
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _SATURATED = 0xFFFFFFFF
@@ -24,6 +24,8 @@ _ENCRYPTED = 1 | 1 << 6 | 1 << 13
 _UTF8 = 1 << 11
 #: How hard the compressor tried; says nothing to who inflates.
 COMPRESSOR_FLAGS = 0b110
+#: The newest version of the format, 6.3; zipfile opens no archive with a member that needs more.
+_NEWEST = 63
 _KNOWN_FLAGS = COMPRESSOR_FLAGS | STREAMED | _UTF8
 
 
@@ -70,7 +72,7 @@ def read_entries(
 
 def _read_entry(directory: bytes, at: int, oddities: Oddities) -> tuple[Entry, int]:
     fields = _CENTRAL.unpack_from(directory, at)
-    flags, method, crc, compressed, size, *lengths, disk, attributes, offset = fields
+    needed, flags, method, crc, compressed, size, *lengths, disk, attributes, offset = fields
     name_length, extra_length, comment_length = lengths
     at += _CENTRAL.size
     raw_name = directory[at : at + name_length]
@@ -80,7 +82,7 @@ def _read_entry(directory: bytes, at: int, oddities: Oddities) -> tuple[Entry, i
     if at > len(directory):
         raise InvalidArchive("its directory is truncated")
     name = _decode(raw_name, flags, oddities)
-    _check_features(name, flags, method, oddities)
+    _check_features(name, needed, flags, method, oddities)
     _check_type(name, attributes >> 16, size)
     if disk != 0:
         raise InvalidArchive("it is part of a zip of several disks")
@@ -100,10 +102,10 @@ def _decode(raw_name: bytes, flags: int, oddities: Oddities) -> str:
     return raw_name.decode("cp437")
 
 
-def _check_features(name: str, flags: int, method: int, oddities: Oddities) -> None:
+def _check_features(name: str, needed: int, flags: int, method: int, oddities: Oddities) -> None:
     if flags & _ENCRYPTED:
         raise InvalidArchive(f"the member {shown(name)} is encrypted")
-    if flags & ~_KNOWN_FLAGS:
+    if flags & ~_KNOWN_FLAGS or needed > _NEWEST:
         raise InvalidArchive(f"the member {shown(name)} needs features that installers lack")
     if method not in (STORED, DEFLATED):
         raise InvalidArchive(

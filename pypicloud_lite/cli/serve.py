@@ -49,7 +49,7 @@ def banner(server: dict[str, str], password_file: str | None, *, show_password: 
     host, _colon, port = listen[0].rpartition(":") if listen else ("", "", "")
     host = host or server.get("host", "0.0.0.0")  # noqa: S104 - waitress's default
     port = port or server.get("port", "8080")
-    base = f"http://{'localhost' if host in ('0.0.0.0', '*', '') else host}:{port}"  # noqa: S104
+    base = f"http://{'localhost' if host in ('0.0.0.0', '*', '') else host}:{port}"  # noqa: S104 - compared only
     lines = ["", f"  Package index at {base}/", ""]
     user = "USER"
     if password_file:

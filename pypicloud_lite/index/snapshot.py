@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 
 from pypicloud_lite.errors import InvalidName, Unavailable
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.model import DistributionFile, clean, iso_utc, parse_iso_utc
+from pypicloud_lite.model import DistributionFile, is_storable, iso_utc, parse_iso_utc
 from pypicloud_lite.names import project_name
 from pypicloud_lite.storage.base import Storage
 
@@ -30,9 +30,10 @@ _FORMAT = "pypicloud-lite index 1"
 _SHARE, _FILES = 0.01, 100
 _LEVEL = 3
 _BATCH = 1000
-_MAX_SIZE = 1 << 63
 #: Longest line that is believed to be facts, in bytes.
 _MAX_LINE = 1 << 20
+#: What a database keeps, in bytes.
+_MAX_SIZE = (1 << 63) - 1
 _FIELDS = tuple(field.name for field in fields(DistributionFile))
 _BROKEN = (OSError, EOFError, zlib.error, ValueError, TypeError, OverflowError, RecursionError,
            Unavailable)  # fmt: skip
@@ -122,15 +123,14 @@ def _file(facts: Any) -> DistributionFile:
     """
     if not isinstance(facts, dict) or not _REQUIRED <= facts.keys() <= set(_FIELDS):
         raise ValueError("facts are missing, or unknown")
-    if type(facts["size"]) is not int or not 0 < facts["size"] < _MAX_SIZE:
+    if type(facts["size"]) is not int or not 0 <= facts["size"] <= _MAX_SIZE:
         raise ValueError("a size that is none")
     for name, value in facts.items():
-        if name != "size" and (not isinstance(value, str) or clean(value) != value):
-            raise ValueError(f"{name} is no text")
+        if name != "size" and not is_storable(value):
+            raise ValueError("a fact that is no text")
     try:
         return DistributionFile(
-            **{"sha256": None}
-            | cast("dict[str, Any]", facts)
+            **cast("dict[str, Any]", {"sha256": None} | facts)
             | {
                 "project": project_name(facts["project"]),
                 "upload_time": parse_iso_utc(facts["upload_time"]),

@@ -25,6 +25,8 @@ from pypicloud_lite.publishing import DIGEST_FIELDS, Upload
 from pypicloud_lite.storage.base import Spool
 
 _CHUNK = 1 << 18
+#: Two dashes, carriage return and line feed.
+_TAIL = 4
 _MAX_BOUNDARY = 200
 _MAX_FIELDS = 1000
 _MAX_FIELD = 1 << 16
@@ -178,7 +180,7 @@ def _feed(receiver: _Receiver, body: IO[bytes], boundary: str, length: int) -> N
         parser = PushMultipartParser(
             boundary, content_length=length, max_segment_count=_MAX_FIELDS, strict=True
         )
-        for event in parser.parse_blocking(body.read, _CHUNK):
+        for event in parser.parse_blocking(_with_tail(body.read), _CHUNK):
             if isinstance(event, MultipartSegment):
                 receiver.begin(event)
             elif event is None:
@@ -187,6 +189,27 @@ def _feed(receiver: _Receiver, body: IO[bytes], boundary: str, length: int) -> N
                 receiver.data(bytes(event))
     except MultipartError as exc:
         raise InvalidForm(f"Invalid Form Data: {str(exc)[:200]}.") from exc
+
+
+def _with_tail(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Reads that never leave the end of the last line alone: the parser drops what stands behind
+    the last boundary, but takes it for an error where a read begins with it.
+    """
+    held = b""
+
+    def more(size: int) -> bytes:
+        nonlocal held
+        chunk = b""
+        while not chunk:
+            data = read(size - len(held))
+            if not data:
+                chunk, held = held, b""
+                break
+            data = held + data
+            chunk, held = data[:-_TAIL], data[-_TAIL:]
+        return chunk
+
+    return more
 
 
 def _boundary(content_type: str) -> str:

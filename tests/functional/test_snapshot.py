@@ -145,9 +145,7 @@ def damaged(content: bytes) -> list[bytes]:
         gzip.compress(b"".join([*half, b'{"filename": "x"}\n'])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"size":1', b'"size":"1"')])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":1,"x":"')])),
-        gzip.compress(
-            b"".join([*half, lines[-1].replace(b'"size":1', b'"size":1%s' % (b"0" * 30))])
-        ),
+        gzip.compress(b"".join([*half, lines[-1].replace(b'"size":1', b'"size":1' + b"0" * 30)])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":"\\ud800')])),
         gzip.compress(b"".join([*half, lines[-1].replace(b'"sha256":"', b'"sha256":"\\u0000')])),
         gzip.compress(lines[0] + b"[" * 100_000 + b"\n"),

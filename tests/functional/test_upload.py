@@ -448,3 +448,14 @@ class TestDelete:
         writer = make_client(pypi__allow_delete="false").as_("writer")
         writer.upload(WHEEL, wheel(), status=200)
         writer.delete(f"/api/package/demo/{WHEEL}", status=403)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2, 3])
+def test_a_form_of_any_length_is_taken(writer: Client, more: int) -> None:
+    """It is read in pieces of 256 KiB, and the last may be a part of its last line."""
+    part = b"--B\r\nContent-Disposition: form-data; name="
+    body = part + b'"content"; filename="demo-1.0.tar.gz"\r\n\r\n' + sdist() + b"\r\n"
+    body += part + b'"description"\r\n\r\n'
+    end = b"\r\n--B--\r\n"
+    body = body.ljust((1 << 18) + more - len(end), b"x") + end
+    writer.send("/legacy/", body, "multipart/form-data; boundary=B", 200)

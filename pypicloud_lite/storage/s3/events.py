@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pypicloud_lite.errors import SettingsError, StorageUnavailable
+from pypicloud_lite.model import is_storable
 from pypicloud_lite.names import extension_of
 from pypicloud_lite.settings.storages import S3Settings
 from pypicloud_lite.storage.base import Hints
@@ -36,6 +37,8 @@ _HIDDEN = 120
 _MESSAGES = 10
 #: An event may be wrapped by SNS, and by EventBridge before.
 _WRAPPINGS = 3
+#: In bytes.
+_LONGEST_KEY = 1024
 _REGION = re.compile(r"\b[a-z]{2}(?:-[a-z]+)+-\d\b")
 #: Options of botocore's Config that are about the network, not about S3.
 _NETWORK = ("connect_timeout", "retries", "proxies", "proxies_config", "client_cert")
@@ -121,7 +124,7 @@ class EventQueue:
         statuses = False
         for message in messages:
             try:
-                found = set(_keys(json.loads(message["Body"]), self._bucket))
+                found = set(map(_checked, _keys(json.loads(message["Body"]), self._bucket)))
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
                 LOG.warning("a message in the queue is no event of S3 and is dropped: %s", exc)
                 continue
@@ -157,7 +160,18 @@ def _keys(document: Any, bucket: str, wrappings: int = _WRAPPINGS) -> Iterator[s
             if record["s3"]["bucket"]["name"] == bucket:
                 yield unquote_plus(record["s3"]["object"]["key"])
     else:
-        raise ValueError(f"it has {', '.join(sorted(document)[:10])}")
+        raise ValueError(f"it has {sorted(document)[:10]!a}")
+
+
+def _checked(key: str) -> str:
+    """A key as S3 has it; asking for any other would fail again and again.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_storable(key) or not 0 < len(key.encode()) <= _LONGEST_KEY:
+        raise ValueError(f"it has the impossible key {key[:100]!a}")
+    return key
 
 
 def _owner(key: str) -> str:
