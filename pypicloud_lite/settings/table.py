@@ -99,7 +99,15 @@ class ServerSettings:
         "pypi.download_url",
         url,
         None,
-        "The server's own URL as the landing page shows it; by default that of the request.",
+        "The server's own URL, in JSON documents and on the landing page; by default that of the "
+        "request, which is what the client says: see pypi.trusted_hosts.",
+    )
+    trusted_hosts: tuple[str, ...] = option(
+        "pypi.trusted_hosts",
+        words,
+        (),
+        "Names by which clients may ask for this server, such as pypi.example.com, or with a port "
+        "only that. A request with another Host header gets 400, health checks too. Empty: any.",
     )
     stream_files: bool = option(
         "pypi.stream_files",

@@ -68,7 +68,10 @@ def includeme(config: Configurator) -> None:
         )
     for name, pattern, factory, methods in ROUTES:
         _add_route(config, name, pattern, factory, methods)
+    # Tweens, each around those before it.
     config.include("pypicloud_lite.views.audit")
+    config.include("pypicloud_lite.views.hosts")
+    config.include("pypicloud_lite.views.headers")
     config.scan("pypicloud_lite.views")
 
 

@@ -14,12 +14,9 @@ from pypicloud_lite.access.rules import EVERYONE
 from pypicloud_lite.errors import Rejected, Unavailable
 from pypicloud_lite.version import version
 from pypicloud_lite.views.documents import server_url
+from pypicloud_lite.views.headers import PAGES
 from pypicloud_lite.views.request import Request
-
-_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
+from pypicloud_lite.views.responses import VARY_BY_USER
 
 
 @view_config(route_name="robots", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -60,9 +57,7 @@ def home(request: Request) -> Response:
         "version": version(),
     }
     response = render_to_response("pypicloud_lite:templates/home.jinja2", values, request=request)
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
+    response.security = PAGES
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization"
+    response.headers["Vary"] = VARY_BY_USER
     return response
