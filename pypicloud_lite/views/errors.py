@@ -32,6 +32,8 @@ STATUSES: tuple[tuple[type[errors.PypicloudLiteError], HTTPStatus], ...] = (
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.FileExists, HTTPStatus.CONFLICT),
     (errors.ProjectClosed, HTTPStatus.FORBIDDEN),
+    (errors.WrongPassword, HTTPStatus.FORBIDDEN),
+    (errors.Forged, HTTPStatus.FORBIDDEN),
     (errors.Missing, HTTPStatus.NOT_FOUND),
     (errors.StorageFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -66,9 +68,9 @@ def domain_error(exc: errors.PypicloudLiteError, request: Request) -> Response:
 
 
 @forbidden_view_config()
-def forbidden(request: Request) -> Response:
-    """A view's permission was denied."""
-    return _denied(request, "You have no right to do this.")
+def forbidden(exc: HTTPForbidden, request: Request) -> Response:
+    """A view's permission was denied, and the policy says why."""
+    return _denied(request, exc.result.msg)
 
 
 def _denied(request: Request, sentence: str) -> Response:
@@ -116,8 +118,6 @@ def _log(request: Request, code: str, sentence: str) -> None:
 @exception_view_config(HTTPException)
 def http_error(exc: HTTPException, request: Request) -> Response:
     """What Pyramid itself raises, not found above all."""
-    if isinstance(exc, HTTPForbidden):
-        return forbidden(request)
     status = HTTPStatus(exc.status_code)
     detail = exc.detail if status == HTTPStatus.NOT_ACCEPTABLE else None
     sentence = detail or f"{status.phrase}."

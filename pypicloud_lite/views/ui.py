@@ -33,6 +33,14 @@ def _count(request: Request) -> int | None:
         return None
 
 
+def _csrf_token(request: Request) -> str | None:
+    """For the form to log in or out; ``None`` where a cookie is not how the caller is known."""
+    sessions = request.services.sessions
+    if sessions is None or (request.user is not None and not request.identity.by_session):
+        return None
+    return sessions.csrf_token(request)
+
+
 @view_config(route_name="home", request_method="GET", permission="public")
 def home(request: Request) -> Response:
     """What this is and how to use it, with the addresses of this very server."""
@@ -48,10 +56,10 @@ def home(request: Request) -> Response:
         "host": parts.netloc,
         "hostname": hostname,
         "secure": parts.scheme == "https",
-        "style_url": request.script_name + "/static/style.css",
-        "simple_path": request.script_name + "/simple/",
+        "root": request.script_name,
         "projects": _count(request),
         "user": request.user,
+        "csrf_token": _csrf_token(request),
         "anonymous_read": EVERYONE in services.rules.default_read,
         "fallback": services.upstream.simple_url if services.upstream.enabled else None,
         "version": version(),
