@@ -6,7 +6,7 @@ CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 INI ?= development.ini
 
-.PHONY: help serve test lint types layers check settings scale clean
+.PHONY: help serve test lint types layers check settings security scale clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +36,9 @@ settings: $(VENV)/.installed ## write docs/settings.md and the two ini files ane
 	$(BIN)/pypicloud-lite settings > docs/settings.md
 	$(BIN)/pypicloud-lite make-config --yes --force --development development.ini
 	$(BIN)/pypicloud-lite make-config --yes --force --production production.ini
+
+security: $(VENV)/.tests ## write the table of hostile inputs in docs/security.md anew
+	$(BIN)/python -m tests.support.catalogue
 
 scale: $(VENV)/.tests ## measure 1,000 to 1,000,000 files and write docs/scale.md; ARGS=--quick only tries it
 	$(BIN)/python bench/scale.py $(ARGS)
