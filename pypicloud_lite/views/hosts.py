@@ -38,13 +38,10 @@ def tween(
     def checked(request: Request) -> Response:
         host = request.environ.get("HTTP_HOST", "")
         match = _HOST.match(host)
-        if match is None and (host or trusted):
-            return _refused(request, host, "The Host header names no host.")
-        if (
-            trusted
-            and match is not None
-            and trusted.isdisjoint((host.lower(), match["name"].lower()))
-        ):
+        if match is None:
+            if host or trusted:
+                return _refused(request, host, "The Host header names no host.")
+        elif trusted and trusted.isdisjoint((host.lower(), match["name"].lower())):
             return _refused(request, host, "This server does not answer to that name.")
         return handler(request)
 

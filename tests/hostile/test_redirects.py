@@ -250,7 +250,7 @@ class TestMount:
             )
             for element in tree.iter():
                 for name in ("href", "src", "action"):
-                    if name in element.attrib:
+                    if element.attrib.get(name, "data:,") != "data:,":  # the icon that is none
                         found.append(
                             urljoin(f"https://x.example/mount{path}", element.attrib[name])
                         )
