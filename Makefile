@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INI ?= development.ini
 SECONDS = 10
 
-.PHONY: help serve test lint types layers check audit fuzz settings scale clean
+.PHONY: help serve test lint types layers check audit fuzz settings security scale clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +43,9 @@ settings: $(VENV)/.installed ## write docs/settings.md and the two ini files ane
 	$(BIN)/pypicloud-lite settings > docs/settings.md
 	$(BIN)/pypicloud-lite make-config --yes --force --development development.ini
 	$(BIN)/pypicloud-lite make-config --yes --force --production production.ini
+
+security: $(VENV)/.tests ## write the table of hostile inputs in docs/security.md anew
+	$(BIN)/python -m tests.support.catalogue
 
 scale: $(VENV)/.tests ## measure 1,000 to 1,000,000 files and write docs/scale.md; ARGS=--quick only tries it
 	$(BIN)/python bench/scale.py $(ARGS)

@@ -28,7 +28,10 @@ def make_router(services: Services, settings: Mapping[str, Any]) -> Router:
     """Make the WSGI application around parts that are built already."""
     with Configurator(settings=dict(settings), request_factory=Request) as config:
         config.registry.services = services
-        config.set_security_policy(Policy(services.rules, services.authenticator))
+        sessions = services.sessions
+        config.set_security_policy(Policy(services.rules, services.authenticator, sessions))
+        if sessions is not None:
+            config.set_session_factory(sessions)
         # A view whose permission was forgotten is closed to everyone.
         config.set_default_permission("unstated")
         config.include("pyramid_jinja2")

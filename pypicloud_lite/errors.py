@@ -121,6 +121,18 @@ class Denied(PypicloudLiteError):
     code = "denied"
 
 
+class WrongPassword(PypicloudLiteError):
+    """The password in a login form is wrong: the page asks for another, and not the browser."""
+
+    code = "bad-credentials"
+
+
+class Forged(PypicloudLiteError):
+    """A form that no page of ours can have sent for this session."""
+
+    code = "csrf"
+
+
 class ProjectClosed(PypicloudLiteError):
     """The project's status doesn't accept uploads (PEP 792)."""
 

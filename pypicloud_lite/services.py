@@ -10,6 +10,7 @@ from typing import Any
 from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.config import load_access, make_authenticator
 from pypicloud_lite.access.rules import Rules
+from pypicloud_lite.access.sessions import Sessions, make_sessions
 from pypicloud_lite.archives import Checks
 from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
@@ -44,6 +45,8 @@ class Services:
     follower: Follower
     catalog: Catalog
     publishing: Publishing
+    #: ``None`` when the settings have no secret for them.
+    sessions: Sessions | None = None
     #: Hears of what others change in the storage; ``None`` when nobody is asked to tell.
     listener: Listener | None = None
 
@@ -97,6 +100,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
         follower,
         catalog,
         publishing,
+        make_sessions(settings.session, authenticator.passwords),
         listener,
     )
 

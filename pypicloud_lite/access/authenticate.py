@@ -49,9 +49,10 @@ class Authenticator:
         user, password = credentials
         if user == TOKEN_USER:
             return self._by_token(password, address)
-        return self._by_password(user, password, address)
+        return self.by_password(user, password, address)
 
-    def _by_password(self, user: str, password: str, address: str) -> Identity:
+    def by_password(self, user: str, password: str, address: str) -> Identity:
+        """The user with this password; tokens are none."""
         known = user in self.passwords
         claimed = user if known else None  # what else was typed there may be a secret
         try:

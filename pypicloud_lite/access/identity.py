@@ -31,6 +31,8 @@ class Identity:
     token: Token | None = None
     #: There are credentials, but they were not taken. Then there is no user.
     refusal: Refusal | None = None
+    #: Known by the cookie of a session: what it changes needs a CSRF token.
+    by_session: bool = False
 
 
 ANONYMOUS = Identity(None)

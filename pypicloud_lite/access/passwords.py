@@ -118,6 +118,16 @@ class Passwords:
         with self._one_by_one[digest[0] % _STRIPES]:
             return self._is_fresh(digest) or self._attempt(user, raw, digest, address)
 
+    def mark(self, user: str, key: bytes) -> str | None:
+        """What changes with the user's stored hash and tells nothing of it, as hex digits.
+
+        ``None`` for an unknown user.
+        """
+        stored = self._hashes.get(user)
+        if stored is None:
+            return None
+        return hmac.new(key, f"{user}\0{stored}".encode(), hashlib.sha256).hexdigest()
+
     def _is_fresh(self, digest: bytes) -> bool:
         return self._verified.get(digest, -math.inf) > self._clock()
 

@@ -11,6 +11,7 @@ from pyramid.security import Allowed, Denied
 from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
+from pypicloud_lite.access.sessions import CSRF_HEADER, Sessions
 from pypicloud_lite.names import ProjectName
 
 
@@ -23,6 +24,8 @@ class ProjectResource:
 
 #: A view's permission says what the view does. These change nothing:
 READING = frozenset({"public", "list", "read"})
+#: These make and end a session; their views look for the CSRF token themselves, in the form.
+_SESSIONS = frozenset({"login", "logout"})
 #: What a view's permission needs on the project of its context. ``upload`` without a project, and
 #: ``public``, ``list`` and ``rebuild``, are no matter of one project.
 _ON_PROJECT = {
@@ -42,21 +45,30 @@ ACTION = "pypicloud_lite.action"
 
 class Policy:
     """Wrong credentials are never taken for none: they are refused wherever something is to be
-    seen or done, so that a typo in a password shows.
+    seen or done, so that a typo in a password shows. Who sends an ``Authorization`` header is not
+    looked at for a cookie.
+
+    Args:
+        sessions: ``None`` where there are none.
     """
 
-    def __init__(self, rules: Rules, authenticator: Authenticator) -> None:
+    def __init__(
+        self, rules: Rules, authenticator: Authenticator, sessions: Sessions | None = None
+    ) -> None:
         self._rules = rules
         self._authenticator = authenticator
+        self._sessions = sessions
 
     def identity(self, request: Request) -> Identity:
         """Who is asking; resolved once per request."""
         environ = request.environ
         found: Identity | None = environ.get(IDENTITY)
         if found is None:
-            found = self._authenticator.identify(
-                environ.get("HTTP_AUTHORIZATION"), environ.get("REMOTE_ADDR") or ""
-            )
+            header = environ.get("HTTP_AUTHORIZATION")
+            if header is None and self._sessions is not None:
+                found = self._sessions.identity(request)
+            else:
+                found = self._authenticator.identify(header, environ.get("REMOTE_ADDR") or "")
             environ[IDENTITY] = found
         return found
 
@@ -69,21 +81,32 @@ class Policy:
 
         Args:
             permission: one of :data:`READING`, or what the view changes: ``upload``, ``delete``,
-                ``yank``, ``unyank``, ``status``, ``rebuild``. Any other is denied to everyone.
+                ``yank``, ``unyank``, ``status``, ``rebuild``, ``login``, ``logout``. Any other is
+                denied to everyone.
         """
         identity = self.identity(request)
         if permission not in READING:
             request.environ[ACTION] = permission
             if request.headers.get("Sec-Fetch-Site") in _FOREIGN:
-                return Denied("another site's page sent this, with what a browser remembered")
+                return Denied("Another site's page sent this, with what your browser remembers.")
+            if not self._is_meant(request, identity, permission):
+                return Denied(f"A session needs its CSRF token, as the header {CSRF_HEADER}.")
         if identity.refusal is not None:
-            return Denied("wrong credentials")
+            return Denied("Wrong credentials.")
         allowed = self._allows(identity, context, permission)
-        return Allowed("rules") if allowed else Denied("rules")
+        return (
+            Allowed("The rules allow it.") if allowed else Denied("You have no right to do this.")
+        )
+
+    def _is_meant(self, request: Request, identity: Identity, permission: str) -> bool:
+        """Whether a page of ours sent this, as far as a cookie alone would let it pass."""
+        if self._sessions is None or not identity.by_session or permission in _SESSIONS:
+            return True
+        return self._sessions.has_token(request)
 
     def _allows(self, identity: Identity, context: Any, permission: str) -> bool:
         rules = self._rules
-        if permission == "public":
+        if permission == "public" or permission in _SESSIONS:
             return True
         if permission == "list":
             return identity.user is not None or rules.may_read_something(identity)
@@ -95,9 +118,9 @@ class Policy:
         return permission == "upload" and rules.may_write_something(identity)
 
     def remember(self, request: Request, userid: str, **kw: Any) -> list[tuple[str, str]]:
-        """Basic authentication has nothing to remember."""
+        """Sessions are begun where the password is looked at, by :class:`Sessions`."""
         return []
 
     def forget(self, request: Request, **kw: Any) -> list[tuple[str, str]]:
-        """Basic authentication has nothing to forget."""
+        """Sessions are ended by :class:`Sessions`."""
         return []

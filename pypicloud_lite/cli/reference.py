@@ -15,6 +15,7 @@ from pypicloud_lite.settings.table import (
     AuthSettings,
     IndexSettings,
     ServerSettings,
+    SessionSettings,
 )
 
 
@@ -37,6 +38,7 @@ def sections() -> Iterator[tuple[str, list[Option]]]:
         yield title, [declared for _field, declared in options_of(group)]
     yield "Index database", [declared for _field, declared in options_of(IndexSettings)]
     yield "Access", [declared for _field, declared in options_of(AuthSettings)]
+    yield "Sessions", [declared for _field, declared in options_of(SessionSettings)]
 
 
 def shown_default(declared: Option) -> str:
@@ -73,7 +75,7 @@ def reference() -> str:
     lines += ["## pypicloud's settings without effect", ""]
     lines += [f"- `{name}`: {why}" for name, why in WITHOUT_EFFECT.items()]
     lines += [
-        "- `session.*`: there is no login page yet; HTTP Basic authentication has no session",
+        "- every other `session.*`: it was for Beaker, whose cookies are not taken",
         "",
         "## pypicloud's deprecated settings",
         "",

@@ -57,6 +57,13 @@ def _printable(value: str) -> str:
     return value.strip()
 
 
+def _key(value: str) -> str:
+    text = value.strip()
+    if len(text) < 64:  # the block of SHA-512 is not longer
+        raise ValueError(value)
+    return text
+
+
 def _path(value: str) -> Path:
     if not value.strip() or "\0" in value:
         raise ValueError(value)
@@ -67,6 +74,7 @@ text = Kind("text", str.strip)
 printable = Kind("printable ASCII text without quotes", _printable)
 verbatim = Kind("text", lambda value: value)
 secret = Kind("text (secret)", str.strip, secret=True)
+key = Kind("text of at least 64 characters (secret)", _key, secret=True)
 boolean = Kind("true or false", _boolean)
 words = Kind("a list of words separated by spaces or lines", lambda value: tuple(value.split()))
 url = Kind("an http:// or https:// URL", _url)

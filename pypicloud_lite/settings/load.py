@@ -18,6 +18,7 @@ from pypicloud_lite.settings.table import (
     AuthSettings,
     IndexSettings,
     ServerSettings,
+    SessionSettings,
 )
 
 LOG = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Settings:
     server: ServerSettings
     index: IndexSettings
     auth: AuthSettings
+    session: SessionSettings
 
 
 def load(source: Source) -> Settings:
@@ -40,6 +42,7 @@ def load(source: Source) -> Settings:
     server = _deprecated(source, source.group(ServerSettings))
     index = source.group(IndexSettings)
     auth = source.group(AuthSettings)
+    session = source.group(SessionSettings)
     if server.always_show_upstream:
         source.problem(
             "pypi.always_show_upstream = true is not supported yet: a local project hides its "
@@ -51,7 +54,7 @@ def load(source: Source) -> Settings:
     for prefix in ("pypi.", "db.", "auth."):
         source.check_unknown(prefix)
     _refuse_misspelt_groups(source)
-    return Settings(server, index, auth)
+    return Settings(server, index, auth, session)
 
 
 def _refuse(source: Source) -> None:

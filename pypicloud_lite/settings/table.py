@@ -10,6 +10,7 @@ from pypicloud_lite.settings.kinds import (
     boolean,
     choice,
     integer,
+    key,
     path,
     printable,
     size,
@@ -99,7 +100,15 @@ class ServerSettings:
         "pypi.download_url",
         url,
         None,
-        "The server's own URL as the landing page shows it; by default that of the request.",
+        "The server's own URL, in JSON documents and on the landing page; by default that of the "
+        "request, which is what the client says: see pypi.trusted_hosts.",
+    )
+    trusted_hosts: tuple[str, ...] = option(
+        "pypi.trusted_hosts",
+        words,
+        (),
+        "Names by which clients may ask for this server, such as pypi.example.com, or with a port "
+        "only that. A request with another Host header gets 400, health checks too. Empty: any.",
     )
     stream_files: bool = option(
         "pypi.stream_files",
@@ -299,6 +308,39 @@ class AuthSettings:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SessionSettings:
+    """``session.*``: logins of browsers."""
+
+    secret: str | None = option(
+        "session.secret",
+        key,
+        None,
+        "What the cookies of sessions are signed with, the same in all processes. Without it there "
+        "are no sessions. This prints one: python3 -c 'import secrets; "
+        "print(secrets.token_hex(32))'",
+    )
+    timeout: int = option(
+        "session.timeout",
+        integer(60, unit="seconds"),
+        3600,
+        "How long a session lasts when it is not used.",
+    )
+    lifetime: int = option(
+        "session.lifetime",
+        integer(60, unit="seconds"),
+        12 * 3600,
+        "How long a session lasts in any case.",
+    )
+    secure: bool | None = option(
+        "session.secure",
+        boolean,
+        None,
+        "Whether browsers may send the cookie by HTTPS only.",
+        default_text="true for logins by HTTPS",
+    )
+
+
 #: The patterns of the access rules, for the reference page: name, kind, help.
 ACCESS_PATTERNS: tuple[tuple[str, str, str], ...] = (
     (
@@ -347,6 +389,9 @@ WITHOUT_EFFECT: dict[str, str] = {
     "auth.rounds": "it chose the hash of users registered at run time; see gen-password",
     "auth.signing_key": "there is no registration by token",
     "auth.token_expire": "there is no registration by token",
+    "session.encrypt_key": "it was for Beaker's cookies; session.secret signs ours",
+    "session.validate_key": "it was for Beaker's cookies; session.secret signs ours",
+    "session.invalidate_corrupt": "a cookie that is not ours counts as none",
 }
 
 #: pypicloud's settings that we can't honour: name -> what replaces them.

@@ -66,9 +66,16 @@ def includeme(config: Configurator) -> None:
             contexts.page_without_slash,
             ("GET",),
         )
+    if config.registry.services.sessions is not None:
+        for name in ("login", "logout"):
+            _add_route(config, name, f"/{name}", None, ("POST",))
+        config.include("pypicloud_lite.views.login")
     for name, pattern, factory, methods in ROUTES:
         _add_route(config, name, pattern, factory, methods)
+    # Tweens, each around those before it.
     config.include("pypicloud_lite.views.audit")
+    config.include("pypicloud_lite.views.hosts")
+    config.include("pypicloud_lite.views.headers")
     config.scan("pypicloud_lite.views")
 
 

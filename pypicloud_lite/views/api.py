@@ -13,7 +13,7 @@ from pypicloud_lite.errors import InvalidForm, ProjectMissing
 from pypicloud_lite.model import DistributionFile, Project
 from pypicloud_lite.names import same_version
 from pypicloud_lite.settings.kinds import boolean
-from pypicloud_lite.views.contexts import RedirectTo
+from pypicloud_lite.views.contexts import RedirectTo, query_of
 from pypicloud_lite.views.documents import file_document, newest, project_document
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import json_response
@@ -42,8 +42,7 @@ def packages(request: Request) -> Response:
 @view_config(route_name="packages_bare", request_method="GET", permission="list")
 def packages_without_slash(request: Request) -> Response:
     """pypicloud redirected this one, too."""
-    query = f"?{request.query_string}" if request.query_string else ""
-    raise RedirectTo(f"package/{query}", permanent=True)
+    raise RedirectTo(f"package/{query_of(request)}", permanent=True)
 
 
 @view_config(route_name="package", request_method="GET", permission="read")

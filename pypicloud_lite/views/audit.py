@@ -53,10 +53,11 @@ def _entry(request: Request, action: str, status: int) -> dict[str, Any]:
     context = getattr(request, "context", None)
     entry = {
         "action": action,
-        "result": _result(action, status),
+        "result": _result(status, refused=refusal is not None),
         "code": None,
         "user": identity.user,
         "token": None if token is None else token.id,
+        "session": identity.by_session or None,
         "claimed": None if refusal is None else refusal.claimed,
         "address": request.environ.get("REMOTE_ADDR"),
         "request": f"{request.method} {request.environ.get('PATH_INFO', '')}",
@@ -67,8 +68,8 @@ def _entry(request: Request, action: str, status: int) -> dict[str, Any]:
     return {name: _short(value) for name, value in entry.items() if value is not None}
 
 
-def _result(action: str, status: int) -> str:
-    if action == "login" or status in _DENIED:
+def _result(status: int, *, refused: bool) -> str:
+    if refused or status in _DENIED:
         return "denied"
     if status >= 500:
         return "failed"

@@ -9,6 +9,9 @@ from pypicloud_lite.errors import Denied, InvalidName, ProjectMissing
 from pypicloud_lite.names import ProjectName, project_name
 from pypicloud_lite.views.request import Request
 
+#: What a query may hold besides letters and digits (RFC 3986, section 3.4).
+_QUERY = "%!$&'()*+,;=:@/?-._~"
+
 
 class RedirectTo(Exception):
     """The client shall go elsewhere; the exception view makes the response.
@@ -37,8 +40,11 @@ def _reads(request: Request) -> bool:
     return request.method in ("GET", "HEAD")
 
 
-def _query(request: Request) -> str:
-    return f"?{request.query_string}" if request.query_string else ""
+def query_of(request: Request) -> str:
+    """The query of the request as the end of a Location: what no URL can hold is escaped."""
+    if not request.query_string:
+        return ""
+    return "?" + quote(request.query_string, safe=_QUERY, encoding="latin-1")
 
 
 def project(request: Request) -> ProjectResource:
@@ -52,7 +58,7 @@ def page(request: Request) -> ProjectResource:
     if not _reads(request):
         return ProjectResource(name)
     if request.matchdict["project"] != name:
-        raise RedirectTo(f"../{name}/{_query(request)}", permanent=True)
+        raise RedirectTo(f"../{name}/{query_of(request)}", permanent=True)
     services = request.services
     upstream = services.upstream.page_url(name)
     if upstream is not None and not services.catalog.has(name):
@@ -65,7 +71,7 @@ def page_without_slash(request: Request) -> ProjectResource:
     """PEP 503: pages end in a slash."""
     name = _name(request)
     if _reads(request):
-        raise RedirectTo(f"{name}/{_query(request)}", permanent=True)
+        raise RedirectTo(f"{name}/{query_of(request)}", permanent=True)
     return ProjectResource(name)
 
 
@@ -74,7 +80,7 @@ def root_page(request: Request) -> ProjectResource:
     name = _name(request)
     if _reads(request):
         up = "../" if request.path_info.endswith("/") else ""
-        raise RedirectTo(f"{up}simple/{name}/{_query(request)}", permanent=True)
+        raise RedirectTo(f"{up}simple/{name}/{query_of(request)}", permanent=True)
     return ProjectResource(name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from webob.acceptparse import create_accept_header
 
 from pypicloud_lite import errors
 from pypicloud_lite.views.contexts import RedirectTo
+from pypicloud_lite.views.headers import with_style
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import Redirect
 
@@ -29,6 +32,8 @@ STATUSES: tuple[tuple[type[errors.PypicloudLiteError], HTTPStatus], ...] = (
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.FileExists, HTTPStatus.CONFLICT),
     (errors.ProjectClosed, HTTPStatus.FORBIDDEN),
+    (errors.WrongPassword, HTTPStatus.FORBIDDEN),
+    (errors.Forged, HTTPStatus.FORBIDDEN),
     (errors.Missing, HTTPStatus.NOT_FOUND),
     (errors.StorageFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -41,7 +46,7 @@ _JSON = ("application/json", "application/vnd.pypi.simple.v1+json")
 @exception_view_config(RedirectTo)
 def redirect(exc: RedirectTo, request: Request) -> Response:
     """A URL that has a better one."""
-    return Redirect(exc.location, permanent=exc.permanent)
+    return Redirect(exc.location, 301 if exc.permanent else 302)
 
 
 @exception_view_config(errors.PypicloudLiteError)
@@ -56,16 +61,16 @@ def domain_error(exc: errors.PypicloudLiteError, request: Request) -> Response:
         LOG.error("%s %s: %s", request.method, _shown(request), exc, exc_info=exc.__cause__)
     else:
         _log(request, exc.code, exc.message)
-    response = _error(request, status, exc.code, exc.message)
+    response = error_response(request, status, exc.code, exc.message)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(_RETRY_AFTER)
     return response
 
 
 @forbidden_view_config()
-def forbidden(request: Request) -> Response:
-    """A view's permission was denied."""
-    return _denied(request, "You have no right to do this.")
+def forbidden(exc: HTTPForbidden, request: Request) -> Response:
+    """A view's permission was denied, and the policy says why."""
+    return _denied(request, exc.result.msg)
 
 
 def _denied(request: Request, sentence: str) -> Response:
@@ -75,18 +80,22 @@ def _denied(request: Request, sentence: str) -> Response:
     """
     refusal = request.refusal
     if refusal is not None and refusal.retry_after is not None:
-        response = _error(request, HTTPStatus.TOO_MANY_REQUESTS, "throttled", refusal.message)
+        response = error_response(
+            request, HTTPStatus.TOO_MANY_REQUESTS, "throttled", refusal.message
+        )
         response.headers["Retry-After"] = str(refusal.retry_after)
         return response
     if request.user is not None:
         _log(request, "denied", sentence)
-        return _error(request, HTTPStatus.FORBIDDEN, "denied", sentence)
+        return error_response(request, HTTPStatus.FORBIDDEN, "denied", sentence)
     if refusal is not None:
-        response = _error(request, HTTPStatus.UNAUTHORIZED, "bad-credentials", refusal.message)
+        response = error_response(
+            request, HTTPStatus.UNAUTHORIZED, "bad-credentials", refusal.message
+        )
     else:
         asked = "Log in with a user name and password, or a token."
         _log(request, "login-required", sentence)
-        response = _error(request, HTTPStatus.UNAUTHORIZED, "login-required", asked)
+        response = error_response(request, HTTPStatus.UNAUTHORIZED, "login-required", asked)
     realm = request.services.settings.realm
     response.headers["WWW-Authenticate"] = f'Basic realm="{realm}", charset="UTF-8"'
     return response
@@ -109,12 +118,10 @@ def _log(request: Request, code: str, sentence: str) -> None:
 @exception_view_config(HTTPException)
 def http_error(exc: HTTPException, request: Request) -> Response:
     """What Pyramid itself raises, not found above all."""
-    if isinstance(exc, HTTPForbidden):
-        return forbidden(request)
     status = HTTPStatus(exc.status_code)
     detail = exc.detail if status == HTTPStatus.NOT_ACCEPTABLE else None
     sentence = detail or f"{status.phrase}."
-    response = _error(request, status, status.phrase.lower().replace(" ", "-"), sentence)
+    response = error_response(request, status, status.phrase.lower().replace(" ", "-"), sentence)
     if "Allow" in exc.headers:
         response.headers["Allow"] = exc.headers["Allow"]
     return response
@@ -123,20 +130,20 @@ def http_error(exc: HTTPException, request: Request) -> Response:
 @exception_view_config(URLDecodeError)
 def undecodable(exc: URLDecodeError, request: Request) -> Response:
     """The path isn't UTF-8."""
-    return _error(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+    return error_response(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
 
 
 @exception_view_config(UnicodeDecodeError)
 def undecodable_query(exc: UnicodeDecodeError, request: Request) -> Response:
     """The query isn't UTF-8."""
-    return _error(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+    return error_response(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
 
 
 @exception_view_config(Exception)
 def unexpected(exc: Exception, request: Request) -> Response:
     """A defect of ours: the log has all of it, the client nothing."""
     LOG.error("%s %s failed", request.method, _shown(request), exc_info=exc)
-    return _error(
+    return error_response(
         request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "The server failed; see its log."
     )
 
@@ -146,10 +153,10 @@ def method_not_allowed(methods: tuple[str, ...]) -> Callable[[Any, Request], Res
     allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
 
     def missing(_context: Any, request: Request) -> Response:
-        return _error(request, HTTPStatus.NOT_FOUND, "not-found", "Not Found.")
+        return error_response(request, HTTPStatus.NOT_FOUND, "not-found", "Not Found.")
 
     def view(_context: Any, request: Request) -> Response:
-        response = _error(
+        response = error_response(
             request, HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", f"Only {allow}."
         )
         response.headers["Allow"] = allow
@@ -163,7 +170,7 @@ def _shown(request: Request) -> str:
     return ascii(request.environ.get("PATH_INFO", "")).strip("'")[:200]
 
 
-def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Response:
+def error_response(request: Request, status: HTTPStatus, code: str, message: str) -> Response:
     """The sentence in the form that the client prefers; also as the reason phrase for twine."""
     request.facts["code"] = code
     kind = _preferred(request.environ.get("HTTP_ACCEPT"))
@@ -180,7 +187,8 @@ def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Res
         body, content_type = json.dumps(document), problem
     elif kind == "text/html":
         title = escape(f"{status.value} {status.phrase}")
-        body, content_type = _PAGE.format(title=title, message=escape(message)), "text/html"
+        body = _PAGE.format(title=title, style=_STYLE, message=escape(message))
+        content_type = "text/html"
     else:
         body, content_type = f"{message}\n", "text/plain"
     reason = " ".join(message.encode("ascii", "replace").decode().split())[:_MAX_REASON]
@@ -192,8 +200,7 @@ def _error(request: Request, status: HTTPStatus, code: str, message: str) -> Res
         charset=None if content_type.endswith("json") else "utf-8",
     )
     response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.security = _SECURITY
     return response
 
 
@@ -208,10 +215,15 @@ def _preferred(accept: str | None) -> str:
     return found[0][0] if found else "text/plain"
 
 
+#: In the page itself: it must be readable where nothing else is served.
+_STYLE = """:root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;
+margin:15vh auto;padding:0 1rem}h1{font-size:1.4rem}"""
+_SECURITY = with_style(
+    "sha256-" + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+)
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>:root{{color-scheme:light dark}}body{{font:1rem/1.6 system-ui,sans-serif;max-width:40rem;
-margin:15vh auto;padding:0 1rem}}h1{{font-size:1.4rem}}</style></head>
+<style>{style}</style></head>
 <body><h1>{title}</h1><p>{message}</p></body></html>
 """

@@ -16,7 +16,7 @@ from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
 from pypicloud_lite.storage.base import LocalFile, RemoteUrl
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
-from pypicloud_lite.views.responses import Redirect, cache_control, matches
+from pypicloud_lite.views.responses import VARY_BY_USER, Redirect, cache_control, matches
 
 METADATA_SUFFIX = ".metadata"
 _BLOCK = 1 << 18
@@ -61,7 +61,6 @@ def _core_metadata(request: Request, file: DistributionFile) -> Response:
     headers += [
         ("Content-Type", "application/octet-stream"),
         ("Content-Length", str(len(content))),
-        ("X-Content-Type-Options", "nosniff"),
     ]
     return Response(status=200, headerlist=headers, app_iter=[content])
 
@@ -70,6 +69,7 @@ def _elsewhere(location: RemoteUrl) -> Response:
     response = Redirect(location.url)
     # The URL is a key to the file: no shared cache may hand it to others.
     response.headers["Cache-Control"] = cache_control(public=False, max_age=location.seconds)
+    response.headers["Vary"] = VARY_BY_USER
     return response
 
 
@@ -84,7 +84,7 @@ def _caching(request: Request, file: DistributionFile, etag: str) -> list[tuple[
         ("ETag", etag),
         ("Cache-Control", cache_control(public=public, max_age=max_age, immutable=immutable)),
     ]
-    return headers if public else [*headers, ("Vary", "Authorization")]
+    return headers if public else [*headers, ("Vary", VARY_BY_USER)]
 
 
 def _file_headers(request: Request, file: DistributionFile) -> dict[str, str]:
@@ -94,7 +94,6 @@ def _file_headers(request: Request, file: DistributionFile) -> dict[str, str]:
         **dict(_caching(request, file, f'"{file.sha256 or file.stamp}"')),
         "Last-Modified": modified,
         "Accept-Ranges": "bytes",
-        "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'attachment; filename="{file.filename}"',
     }
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, cast, get_args
-from urllib.parse import parse_qsl
+from typing import cast, get_args
 
 from pyramid.response import Response
 from pyramid.view import view_config
 
 from pypicloud_lite.access.policy import ProjectResource
-from pypicloud_lite.errors import InvalidForm, TooLarge
+from pypicloud_lite.errors import InvalidForm
 from pypicloud_lite.model import ProjectStatus, Status
 from pypicloud_lite.views.documents import file_document
+from pypicloud_lite.views.fields import read_fields
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import json_response
 
-_MAX_BODY = 1 << 16
 #: Longest reason that is kept, in characters.
 _MAX_REASON = 1000
 
@@ -35,7 +33,7 @@ def unyank(context: ProjectResource, request: Request) -> Response:
 
 
 def _yank(context: ProjectResource, request: Request, *, undo: bool) -> Response:
-    fields = _fields(request, {"filename", "version", "reason"})
+    fields = read_fields(request, {"filename", "version", "reason"})
     filename, version = fields.get("filename"), fields.get("version")
     if (filename is None) == (version is None):
         raise InvalidForm("Give either filename, for one file, or version, for a release.")
@@ -51,7 +49,7 @@ def _yank(context: ProjectResource, request: Request, *, undo: bool) -> Response
 @view_config(route_name="status", request_method="POST", permission="status")
 def set_status(context: ProjectResource, request: Request) -> Response:
     """Set the project's status marker (PEP 792): ``status``, and an optional ``reason``."""
-    fields = _fields(request, {"status", "reason"})
+    fields = read_fields(request, {"status", "reason"})
     status = fields.get("status", "")
     if status not in get_args(Status):
         raise InvalidForm(f"status must be one of {', '.join(get_args(Status))}.")
@@ -68,30 +66,3 @@ def _reason(fields: Mapping[str, str]) -> str:
     if len(reason) > _MAX_REASON or not reason.isprintable():
         raise InvalidForm(f"reason must be at most {_MAX_REASON} printable characters.")
     return reason
-
-
-def _fields(request: Request, allowed: set[str]) -> dict[str, str]:
-    """The fields of a urlencoded form or a JSON object, and of the query."""
-    body = request.environ["wsgi.input"].read(_MAX_BODY + 1) if request.content_length else b""
-    if len(body) > _MAX_BODY:
-        raise TooLarge(f"The request is longer than {_MAX_BODY} bytes.")
-    given: dict[str, Any] = dict(request.GET)
-    try:
-        if request.content_type == "application/json":
-            document = json.loads(body or b"{}")
-            if not isinstance(document, dict):
-                raise InvalidForm("The JSON body must be an object.")
-            given |= document
-        else:
-            given |= dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True))
-    except (UnicodeDecodeError, ValueError, RecursionError) as exc:
-        raise InvalidForm("The body is neither a form nor a JSON object.") from exc
-    unknown = sorted(set(given) - allowed)
-    if unknown:
-        raise InvalidForm(
-            f"Unknown field {unknown[0][:100]!r}; known: {', '.join(sorted(allowed))}."
-        )
-    fields = {name: value for name, value in given.items() if value not in (None, "")}
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise InvalidForm("Every field must be a text.")
-    return fields

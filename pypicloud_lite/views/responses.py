@@ -12,8 +12,10 @@ from pypicloud_lite.simple.cache import Rendered
 from pypicloud_lite.simple.negotiation import Format, accepts_gzip
 from pypicloud_lite.views.request import Request
 
-#: Index pages hold links and nothing else; what they say comes from uploaders.
-PAGE_POLICY = "sandbox allow-top-navigation; default-src 'none'; frame-ancestors 'none'"
+#: What an answer depends on that not everyone may see.
+VARY_BY_USER = "Authorization, Cookie"
+_VARY_PUBLIC = "Accept, Accept-Encoding"
+_VARY_PRIVATE = f"{_VARY_PUBLIC}, {VARY_BY_USER}"
 
 
 class Redirect(Response):
@@ -23,8 +25,8 @@ class Redirect(Response):
     of the one that the client used.
     """
 
-    def __init__(self, location: str, *, permanent: bool = False) -> None:
-        super().__init__(status=301 if permanent else 302, content_type="text/plain")
+    def __init__(self, location: str, status: int = 302) -> None:
+        super().__init__(status=status, content_type="text/plain")
         self.headers["Location"] = location
         self.headers["Cache-Control"] = "no-cache"
 
@@ -59,7 +61,7 @@ def page_response(
     headers = [
         ("ETag", etag),
         ("Cache-Control", cache_control(public=public, max_age=max_age)),
-        ("Vary", "Accept, Accept-Encoding" if public else "Accept, Accept-Encoding, Authorization"),
+        ("Vary", _VARY_PUBLIC if public else _VARY_PRIVATE),
     ]
     if matches(environ.get("HTTP_IF_NONE_MATCH"), etag):
         return Response(status=304, headerlist=headers)
@@ -69,12 +71,9 @@ def page_response(
     headers += [
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
-        ("X-Content-Type-Options", "nosniff"),
     ]
     if compressed:
         headers.append(("Content-Encoding", "gzip"))
-    if not format_.is_json:
-        headers.append(("Content-Security-Policy", PAGE_POLICY))
     return Response(status=200, headerlist=headers, app_iter=[body])
 
 
@@ -85,6 +84,5 @@ def json_response(document: Any, *, status: int = 200) -> Response:
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "private, no-cache"),
-        ("X-Content-Type-Options", "nosniff"),
     ]
     return Response(status=status, headerlist=headers, app_iter=[body])

@@ -8,7 +8,7 @@ from pyramid.view import view_config
 
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.simple.negotiation import CONTENT_TYPES, Format, choose_format
-from pypicloud_lite.views.contexts import RedirectTo
+from pypicloud_lite.views.contexts import RedirectTo, query_of
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import page_response
 
@@ -72,5 +72,4 @@ def project_list(request: Request) -> Response:
 def project_list_without_slash(request: Request) -> Response:
     """PEP 503: pages end in a slash."""
     name = request.path_info.rpartition("/")[2]
-    query = f"?{request.query_string}" if request.query_string else ""
-    raise RedirectTo(f"{name}/{query}", permanent=True)
+    raise RedirectTo(f"{name}/{query_of(request)}", permanent=True)

@@ -14,12 +14,9 @@ from pypicloud_lite.access.rules import EVERYONE
 from pypicloud_lite.errors import Rejected, Unavailable
 from pypicloud_lite.version import version
 from pypicloud_lite.views.documents import server_url
+from pypicloud_lite.views.headers import PAGES
 from pypicloud_lite.views.request import Request
-
-_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
+from pypicloud_lite.views.responses import VARY_BY_USER
 
 
 @view_config(route_name="robots", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -34,6 +31,14 @@ def _count(request: Request) -> int | None:
         return len(request.services.catalog.readable_projects(request.identity))
     except Unavailable:
         return None
+
+
+def _csrf_token(request: Request) -> str | None:
+    """For the form to log in or out; ``None`` where a cookie is not how the caller is known."""
+    sessions = request.services.sessions
+    if sessions is None or (request.user is not None and not request.identity.by_session):
+        return None
+    return sessions.csrf_token(request)
 
 
 @view_config(route_name="home", request_method="GET", permission="public")
@@ -51,18 +56,16 @@ def home(request: Request) -> Response:
         "host": parts.netloc,
         "hostname": hostname,
         "secure": parts.scheme == "https",
-        "style_url": request.script_name + "/static/style.css",
-        "simple_path": request.script_name + "/simple/",
+        "root": request.script_name,
         "projects": _count(request),
         "user": request.user,
+        "csrf_token": _csrf_token(request),
         "anonymous_read": EVERYONE in services.rules.default_read,
         "fallback": services.upstream.simple_url if services.upstream.enabled else None,
         "version": version(),
     }
     response = render_to_response("pypicloud_lite:templates/home.jinja2", values, request=request)
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
+    response.security = PAGES
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization"
+    response.headers["Vary"] = VARY_BY_USER
     return response

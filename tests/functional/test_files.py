@@ -117,7 +117,7 @@ def test_private_files_stay_out_of_shared_caches(make_client: Callable[..., Clie
     for path in (PATH, f"{PATH}.metadata"):
         headers = writer.get(path).headers
         assert headers["Cache-Control"] == "private, max-age=365000000, immutable"
-        assert headers["Vary"] == "Authorization"
+        assert headers["Vary"] == "Authorization, Cookie"
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def views(client: Client) -> Iterator[View]:
 def client(make_client: Callable[..., Client]) -> Client:
     """``secret`` is for its writer and admins, everything else for everyone."""
     made = make_token(projects="alpha", owner="admin")
-    client = make_client(package__secret__user__writer="rw", **made.settings)
+    sessions = {"session.secret": "x" * 64}
+    client = make_client(package__secret__user__writer="rw", **sessions, **made.settings)
     client.as_("writer").upload("secret-1.tar.gz", sdist("secret", "1"), status=200)
     client.token = made
     return client
@@ -102,7 +103,8 @@ def test_h18_no_permission_to_read_lets_a_view_change_anything(client: Client) -
         if view.permission in READING:
             assert view.method == "GET", view
     assert {view.permission for view in views(client) if view.method != "GET"} == {
-        "upload", "delete", "yank", "unyank", "status", "rebuild", NO_PERMISSION_REQUIRED,
+        "upload", "delete", "yank", "unyank", "status", "rebuild", "login", "logout",
+        NO_PERMISSION_REQUIRED,
     }  # fmt: skip
 
 

@@ -182,6 +182,11 @@ class TestCommittedFiles:
         committed = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
         assert committed == reference(), "run `make settings`"
 
+    def test_the_table_of_hostile_inputs_is_that_of_the_tests(self) -> None:
+        command = [sys.executable, "-m", "tests.support.catalogue", "--check"]
+        checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, f"run `make security`\n{checked.stderr}"
+
     def test_production_lets_nobody_anonymous_in(self, tmp_path: Path) -> None:
         output = tmp_path / "production.ini"
         main(["make-config", "--yes", "-p", str(output)])
