@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 #: The first class that fits decides.
 STATUSES: tuple[tuple[type[errors.PypicloudLiteError], HTTPStatus], ...] = (
     (errors.GoneAction, HTTPStatus.GONE),
+    (errors.UnsupportedCoding, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.Rejected, HTTPStatus.BAD_REQUEST),
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.FileExists, HTTPStatus.CONFLICT),

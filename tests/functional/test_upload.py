@@ -337,7 +337,7 @@ class TestRefused:
     def test_a_compressed_body(self, writer: Client) -> None:
         body, content_type = multipart([("content", WHEEL, wheel())])
         packed = gzip.compress(body)
-        writer.send("/legacy/", packed, content_type, 400, **{"Content-Encoding": "gzip"})
+        writer.send("/legacy/", packed, content_type, 415, **{"Content-Encoding": "gzip"})
 
     @pytest.mark.parametrize(
         "content",
