@@ -161,13 +161,26 @@ def _server(answers: Answers) -> str:
     )
     return (
         "\n[server:main]\n"
-        "# waitress with a clean stop; takes waitress's settings.\n"
+        "# waitress with a clean stop, and stricter in what it receives; takes its settings.\n"
         "use = egg:pypicloud_lite\n"
         f"host = {answers.host}\n"
         f"port = {answers.port}\n"
         f"threads = {8 if production else 4}\n"
-        "# A little more than pypi.max_file_size, in bytes.\n"
+        "# A little more than pypi.max_file_size, in bytes. A body is received as a whole, into\n"
+        "# a temporary file, before the application is asked who sent it.\n"
         "max_request_body_size = 1082130432\n"
+        "# What a request without credentials may send, in bytes; more is answered 401 and never\n"
+        "# received. Without this line, as much as any other: for an index that everyone may\n"
+        "# upload to.\n"
+        "max_anonymous_body_size = 65536\n"
+        "# First line and headers of a request, in bytes.\n"
+        "max_request_header_size = 65536\n"
+        "# Connections at a time; poll, since select() knows no more than 1024. Clients that send\n"
+        "# slowly occupy one each, and no thread; a proxy in front keeps even those away.\n"
+        "connection_limit = 1000\n"
+        "asyncore_use_poll = true\n"
+        "# Seconds without a byte after which a connection is closed.\n"
+        "channel_timeout = 120\n"
         "# Seconds that running requests may take after SIGTERM.\n"
         "shutdown_grace = 30\n" + proxy
     )
