@@ -228,9 +228,13 @@ def _content_length(environ: Mapping[str, Any]) -> int:
 
 def _filename(segment: MultipartSegment) -> str | None:
     """The file name of a part, exactly as sent: never a guess from a path."""
-    raw = segment.header("Content-Disposition", "")
+    raw = " ".join(
+        value for name, value in segment.headerlist if name.lower() == "content-disposition"
+    )
     if "filename*" in raw.lower():
         raise InvalidFilename("The file's name must be sent as plain filename, not as filename*.")
+    if raw.lower().count("filename=") > 1:
+        raise InvalidFilename("The file has more than one name.")
     if segment.filename is not None and "\\" in raw:
         raise InvalidFilename("Cannot upload a file with '/' or '\\' in the name.")
     return segment.filename

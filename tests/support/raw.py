@@ -51,10 +51,14 @@ def get(server: Server, target: bytes, *headers: bytes, method: bytes = b"GET") 
     return send(server, head(line, b"Connection: close", *headers))
 
 
+def statuses(answer: bytes) -> list[int]:
+    return [int(found) for found in _STATUS_LINE.findall(answer)]
+
+
 def status(answer: bytes) -> int:
     """The status; there must be one answer and no more."""
-    (found,) = _STATUS_LINE.findall(answer)
-    return int(found)
+    (found,) = statuses(answer)
+    return found
 
 
 def header(answer: bytes, name: str) -> str | None:
