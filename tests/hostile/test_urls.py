@@ -207,7 +207,9 @@ class TestMethods:
             asked += 1
         assert asked > 20
 
-    @pytest.mark.parametrize("line", [b"G@T", b"get", b"", b"GET\x00", b"G" * 1000 + b"\xff"])
+    @pytest.mark.parametrize(
+        "line", [b"G@T", b"get", b"", b"GET\x00", b"G" * 1000 + b"\xff", b"g" * 9000]
+    )
     def test_u25_no_method_at_all_is_400(self, server: Server, line: bytes) -> None:
         log = Log(server)
         answer = get(server, b"/simple/", method=line)
