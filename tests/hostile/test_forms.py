@@ -9,6 +9,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
+from configparser import RawConfigParser
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -661,6 +662,20 @@ class TestStrangers:
             whole, content_type = multipart([FILE])
             answer = ask(server, "/legacy/", "POST", body=whole, content_type=content_type)
             assert answer.status == 200
+
+
+@pytest.mark.parametrize("kind", ["development", "production"])
+def test_f41_the_limits_in_the_ini_files_hold(tmp_path: Path, kind: str) -> None:
+    parser = RawConfigParser()
+    parser.read(Path(__file__).parents[2] / f"{kind}.ini", encoding="utf-8")
+    kept = {"use", "host", "port"}
+    serving = {name: value for name, value in parser["server:main"].items() if name not in kept}
+    with Server(tmp_path, serving=serving) as server:
+        log = Log(server)
+        assert status(send(server, head(UPLOAD, TYPE, length(65537)))) == 401
+        assert status(send(server, head(UPLOAD, TYPE, WRITER, length(2 << 30)))) == 413
+        assert status(send(server, head(UPLOAD, b"X: " + b"x" * 65536))) == 431
+        assert len(log.reasons) == 3
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"gzip, identity"])
