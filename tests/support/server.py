@@ -68,7 +68,7 @@ class Server:
         self.port = free_port()
         self.runner = runner
         self.environ = environ or {}
-        self.serving = {"host": "127.0.0.1", "port": str(self.port)} | (serving or {})
+        self.serving = serving or {}
         self.wait = wait
         self.log = folder / f"pserve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -90,12 +90,12 @@ class Server:
     def start(self) -> None:
         ini = self.folder / f"server-{self.port}.ini"
         lines = [f"{name} = {value}" for name, value in self.settings.items()]
-        serving = [f"{name} = {value}" for name, value in self.serving.items()]
+        serving = {"host": "127.0.0.1", "port": str(self.port)} | self.serving
         ini.write_text(
             "[app:main]\nuse = egg:pypicloud_lite\n"
             + "\n".join(lines)
             + f"\n[server:main]\nuse = {self.runner}\n"
-            + "\n".join(serving)
+            + "\n".join(f"{name} = {value}" for name, value in serving.items())
             + "\n[loggers]\nkeys = root\n[handlers]\nkeys = console\n[formatters]\nkeys = plain\n"
             "[logger_root]\nlevel = INFO\nhandlers = console\n"
             "[handler_console]\nclass = StreamHandler\nargs = (sys.stderr,)\nformatter = plain\n"
