@@ -62,6 +62,12 @@ class InvalidForm(Rejected):
     code = "invalid-form"
 
 
+class UnsupportedCoding(Rejected):
+    """The request's body is in a coding that this server doesn't read."""
+
+    code = "unsupported-coding"
+
+
 class DigestMismatch(Rejected):
     """The bytes received aren't those that the client announced."""
 

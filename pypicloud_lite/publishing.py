@@ -41,6 +41,7 @@ from pypicloud_lite.model import Digests, DistributionFile, ProjectStatus, utcno
 from pypicloud_lite.names import (
     MAX_FILENAME,
     MAX_PROJECT_NAME,
+    MAX_VERSION,
     FileName,
     ProjectName,
     parse_filename,
@@ -174,6 +175,8 @@ class Publishing:
             raise InvalidFilename(
                 f"The filename is longer than {self._acceptance.max_filename} characters."
             )
+        if len(name.version) > MAX_VERSION:
+            raise InvalidFilename(f"The version is longer than {MAX_VERSION} characters.")
         if len(name.project) > self._acceptance.max_project_name:
             raise InvalidFilename(
                 f"The project name is longer than {self._acceptance.max_project_name} characters."

@@ -1,4 +1,5 @@
-"""waitress with a clean stop: ``use = egg:pypicloud_lite`` in ``[server:main]``.
+"""waitress with a clean stop, and stricter in what it receives: ``use = egg:pypicloud_lite`` in
+``[server:main]``.
 
 waitress by itself ends at SIGTERM in the middle of whatever it does. This runner takes no new
 connections from then on, finishes the requests that it has, sends their answers, and ends.
@@ -13,10 +14,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 from waitress.wasyncore import close_all, loop
 
 from pypicloud_lite.errors import SettingsError
+from pypicloud_lite.receiving import channel_class
 
 LOG = logging.getLogger(__name__)
 
@@ -29,18 +31,24 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     """Serve the application until SIGTERM or SIGINT (``paste.server_runner``).
 
     Args:
-        settings: those of ``waitress``, and ``shutdown_grace`` in seconds.
+        settings: those of ``waitress``; ``shutdown_grace`` in seconds; and
+            ``max_anonymous_body_size`` in bytes, as in :func:`.receiving.channel_class`.
 
     Raises:
         SettingsError: the address can't be listened on.
     """
     grace = float(settings.pop("shutdown_grace", GRACE))
+    anonymous = settings.pop("max_anonymous_body_size", None)
+    connection = channel_class(None if anonymous is None else int(anonymous))
     channels: dict[int, Any] = {}
     try:
         server = create_server(app, map=channels, **settings)
     except OSError as exc:
         address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
         raise SettingsError([f"[server:main]: can't listen on {address}: {exc.strerror}."]) from exc
+    for listener in channels.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = connection
     server.print_listen("Serving on http://{}:{}")
     stopping = _stop_on_signal()
     while not stopping():

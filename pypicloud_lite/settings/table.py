@@ -146,6 +146,33 @@ class ServerSettings:
         "max_request_body_size in [server:main].",
         default_text="1GiB",
     )
+    max_form_field_size: int = option(
+        "pypi.max_form_field_size",
+        size,
+        2**16,
+        "Longest text field of an upload's form.",
+        default_text="64KiB",
+    )
+    max_description_size: int = option(
+        "pypi.max_description_size",
+        size,
+        2**20,
+        "Longest description, license or signature in an upload's form.",
+        default_text="1MiB",
+    )
+    max_form_size: int = option(
+        "pypi.max_form_size",
+        size,
+        4 * 2**20,
+        "Most text in all fields of an upload's form together.",
+        default_text="4MiB",
+    )
+    max_form_fields: int = option(
+        "pypi.max_form_fields",
+        integer(1, 100_000),
+        1000,
+        "Most text fields in an upload's form.",
+    )
     sync_interval: int = option(
         "pypi.sync_interval",
         integer(maximum=7 * 86400, unit="seconds"),

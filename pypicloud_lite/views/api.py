@@ -85,9 +85,8 @@ def json_document(context: ProjectResource, request: Request) -> Response:
     wanted: str | None = request.matchdict.get("version")
     version = _stored_version(files, wanted) if wanted else newest(files)
     if version is None:
-        raise ProjectMissing(
-            f"No release {wanted or 'at all'} of {context.project!r} in this index."
-        )
+        release = f"release {wanted[:200]!r}" if wanted else "release"
+        raise ProjectMissing(f"No {release} of {context.project!r} in this index.")
     chosen = sorted(
         (file for file in files if same_version(file.version, version)),
         key=lambda file: (not file.is_wheel, file.filename),

@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 #: The first class that fits decides.
 STATUSES: tuple[tuple[type[errors.PypicloudLiteError], HTTPStatus], ...] = (
     (errors.GoneAction, HTTPStatus.GONE),
+    (errors.UnsupportedCoding, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (errors.Rejected, HTTPStatus.BAD_REQUEST),
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.FileExists, HTTPStatus.CONFLICT),
@@ -121,7 +122,7 @@ def http_error(exc: HTTPException, request: Request) -> Response:
     status = HTTPStatus(exc.status_code)
     detail = exc.detail if status == HTTPStatus.NOT_ACCEPTABLE else None
     sentence = detail or f"{status.phrase}."
-    response = error_response(request, status, status.phrase.lower().replace(" ", "-"), sentence)
+    response = _refused(request, status, status.phrase.lower().replace(" ", "-"), sentence)
     if "Allow" in exc.headers:
         response.headers["Allow"] = exc.headers["Allow"]
     return response
@@ -130,13 +131,13 @@ def http_error(exc: HTTPException, request: Request) -> Response:
 @exception_view_config(URLDecodeError)
 def undecodable(exc: URLDecodeError, request: Request) -> Response:
     """The path isn't UTF-8."""
-    return error_response(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+    return _refused(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
 
 
 @exception_view_config(UnicodeDecodeError)
 def undecodable_query(exc: UnicodeDecodeError, request: Request) -> Response:
     """The query isn't UTF-8."""
-    return error_response(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
+    return _refused(request, HTTPStatus.BAD_REQUEST, "invalid-url", "Invalid bytes in URL.")
 
 
 @exception_view_config(Exception)
@@ -153,16 +154,22 @@ def method_not_allowed(methods: tuple[str, ...]) -> Callable[[Any, Request], Res
     allow = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
 
     def missing(_context: Any, request: Request) -> Response:
-        return error_response(request, HTTPStatus.NOT_FOUND, "not-found", "Not Found.")
+        return _refused(request, HTTPStatus.NOT_FOUND, "not-found", "Not Found.")
 
     def view(_context: Any, request: Request) -> Response:
-        response = error_response(
+        response = _refused(
             request, HTTPStatus.METHOD_NOT_ALLOWED, "method-not-allowed", f"Only {allow}."
         )
         response.headers["Allow"] = allow
         return response
 
     return view if methods else missing
+
+
+def _refused(request: Request, status: HTTPStatus, code: str, sentence: str) -> Response:
+    """An answer to what no view took, which the log has as well."""
+    _log(request, code, sentence)
+    return error_response(request, status, code, sentence)
 
 
 def _shown(request: Request) -> str:

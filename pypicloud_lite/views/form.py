@@ -19,7 +19,7 @@ from multipart import (
     parse_options_header,
 )
 
-from pypicloud_lite.errors import InvalidFilename, InvalidForm, TooLarge
+from pypicloud_lite.errors import InvalidFilename, InvalidForm, TooLarge, UnsupportedCoding
 from pypicloud_lite.model import Digests
 from pypicloud_lite.publishing import DIGEST_FIELDS, Upload
 from pypicloud_lite.storage.base import Spool
@@ -28,15 +28,12 @@ _CHUNK = 1 << 18
 #: Two dashes, carriage return and line feed.
 _TAIL = 4
 _MAX_BOUNDARY = 200
-_MAX_FIELDS = 1000
-_MAX_FIELD = 1 << 16
-#: READMEs and the like are longer than any other field, and we only pass over them.
-_MAX_LONG_FIELD = 1 << 20
-_LONG_FIELDS = frozenset({"description", "license", "attestations"})
-#: All text of a form together, in bytes: what a body may have on top of its file.
-MAX_FORM = 4 << 20
+#: What the boundaries and headers of all parts may take of a body, in bytes.
+_FRAMES = 1 << 20
 #: Files that old clients send beside the distribution; they are read and dropped.
 _OTHER_FILES = frozenset({"gpg_signature"})
+#: READMEs and the like are longer than any other field, and we only pass over them.
+_LONG_FIELDS = frozenset({"description", "license", "attestations"}) | _OTHER_FILES
 #: Fields that mean something once: more than one is a contradiction.
 SINGLE_FIELDS = frozenset(
     {
@@ -54,6 +51,18 @@ SINGLE_FIELDS = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormLimits:
+    """How much of a form is taken; all in bytes, but for the number of fields."""
+
+    file: int
+    field: int
+    long_field: int
+    #: All text together: what a body may have on top of its file.
+    text: int
+    fields: int
+
+
 @dataclass
 class _Part:
     """The part of the form that is being received."""
@@ -67,9 +76,9 @@ class _Part:
 class _Receiver:
     """Takes the parser's events and keeps what matters."""
 
-    def __init__(self, spool: Spool, max_file_size: int) -> None:
+    def __init__(self, spool: Spool, limits: FormLimits) -> None:
         self._spool = spool
-        self._max_file_size = max_file_size
+        self.limits = limits
         self._part: _Part | None = None
         self._form_size = 0
         self._sha256 = hashlib.sha256()
@@ -96,7 +105,8 @@ class _Receiver:
             raise InvalidForm(f"{name[:100]!r} must be a text field, not a file.")
         elif name in self.fields:
             raise InvalidForm(f"The form has {name!r} more than once.")
-        limit = _MAX_LONG_FIELD if name in _LONG_FIELDS or name in _OTHER_FILES else _MAX_FIELD
+        limits = self.limits
+        limit = limits.long_field if name in _LONG_FIELDS else limits.field
         self._part = _Part(name, is_content, limit)
 
     def data(self, chunk: bytes) -> None:
@@ -105,8 +115,8 @@ class _Receiver:
             return
         if part.is_content:
             self.size += len(chunk)
-            if self.size > self._max_file_size:
-                raise TooLarge(f"File too large. The limit is {self._max_file_size} bytes.")
+            if self.size > self.limits.file:
+                raise TooLarge(f"File too large. The limit is {self.limits.file} bytes.")
             self._spool.write(chunk)
             self._sha256.update(chunk)
             self._md5.update(chunk)
@@ -116,8 +126,8 @@ class _Receiver:
         self._form_size += len(chunk)
         if len(part.data) + len(chunk) > part.limit:
             raise InvalidForm(f"The field {part.name[:100]!r} is longer than {part.limit} bytes.")
-        if self._form_size > MAX_FORM:
-            raise InvalidForm(f"The form's text is longer than {MAX_FORM} bytes.")
+        if self._form_size > self.limits.text:
+            raise InvalidForm(f"The form's text is longer than {self.limits.text} bytes.")
         part.data += chunk
 
     def end(self) -> None:
@@ -144,29 +154,29 @@ def received_upload(
     environ: Mapping[str, Any],
     spool: Callable[[], AbstractContextManager[Spool]],
     *,
-    max_file_size: int,
+    limits: FormLimits,
     check: Callable[[Mapping[str, str]], None] = lambda _fields: None,
 ) -> Iterator[Upload]:
     """Receive the form in a WSGI request.
 
     Args:
         spool: makes the temporary file; it is gone after the block unless it was published.
-        max_file_size: in bytes.
         check: raises when the text fields rule the request out, with or without a file.
 
     Raises:
-        InvalidForm: not a well-formed upload form.
+        UnsupportedCoding: the body is compressed.
+        InvalidForm: not a well-formed upload form, or over a limit of its fields.
         InvalidFilename: the file's name can't be told.
-        TooLarge: over a limit; before anything is read where Content-Length says so.
+        TooLarge: the file is; before anything is read where Content-Length says so.
     """
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() not in ("", "identity"):
-        raise InvalidForm("A compressed request body is not supported.")
+        raise UnsupportedCoding("A compressed request body is not supported.")
     boundary = _boundary(environ.get("CONTENT_TYPE", ""))
     length = _content_length(environ)
-    if length > max_file_size + MAX_FORM:
-        raise TooLarge(f"File too large. The limit is {max_file_size} bytes.")
+    if length > limits.file + limits.text + _FRAMES:
+        raise TooLarge(f"File too large. The limit is {limits.file} bytes.")
     with spool() as spooled:
-        receiver = _Receiver(spooled, max_file_size)
+        receiver = _Receiver(spooled, limits)
         _feed(receiver, environ["wsgi.input"], boundary, length)
         check(receiver.fields)
         if receiver.filename is None:
@@ -178,7 +188,10 @@ def received_upload(
 def _feed(receiver: _Receiver, body: IO[bytes], boundary: str, length: int) -> None:
     try:
         parser = PushMultipartParser(
-            boundary, content_length=length, max_segment_count=_MAX_FIELDS, strict=True
+            boundary,
+            content_length=length,
+            max_segment_count=receiver.limits.fields + 1,  # and the file
+            strict=True,
         )
         for event in parser.parse_blocking(_with_tail(body.read), _CHUNK):
             if isinstance(event, MultipartSegment):
@@ -238,9 +251,13 @@ def _content_length(environ: Mapping[str, Any]) -> int:
 
 def _filename(segment: MultipartSegment) -> str | None:
     """The file name of a part, exactly as sent: never a guess from a path."""
-    raw = segment.header("Content-Disposition", "")
+    raw = " ".join(
+        value for name, value in segment.headerlist if name.lower() == "content-disposition"
+    )
     if "filename*" in raw.lower():
         raise InvalidFilename("The file's name must be sent as plain filename, not as filename*.")
+    if raw.lower().count("filename=") > 1:
+        raise InvalidFilename("The file has more than one name.")
     if segment.filename is not None and "\\" in raw:
         raise InvalidFilename("Cannot upload a file with '/' or '\\' in the name.")
     return segment.filename

@@ -11,8 +11,9 @@ from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import GoneAction, InvalidForm, InvalidMetadata
 from pypicloud_lite.names import parse_filename
 from pypicloud_lite.publishing import Upload
+from pypicloud_lite.settings.table import ServerSettings
 from pypicloud_lite.views.documents import file_document
-from pypicloud_lite.views.form import received_upload
+from pypicloud_lite.views.form import FormLimits, received_upload
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import json_response
 
@@ -32,7 +33,7 @@ def upload(request: Request) -> Response:
     with received_upload(
         request.environ,
         services.publishing.spool,
-        max_file_size=services.settings.max_file_size,
+        limits=_limits(services.settings),
         check=lambda fields: _check_action(request, fields),
     ) as received:
         return _publish(request, received)
@@ -46,7 +47,7 @@ def upload_file(context: ProjectResource, request: Request) -> Response:
     with received_upload(
         request.environ,
         services.publishing.spool,
-        max_file_size=services.settings.max_file_size,
+        limits=_limits(services.settings),
     ) as received:
         if received.filename != filename:
             raise InvalidForm(f"The URL names {filename[:200]!r}, the form {received.filename!r}.")
@@ -55,6 +56,16 @@ def upload_file(context: ProjectResource, request: Request) -> Response:
                 f"The URL names the project {context.project!r}, but {filename!r} is another's."
             )
         return _publish(request, received)
+
+
+def _limits(settings: ServerSettings) -> FormLimits:
+    return FormLimits(
+        file=settings.max_file_size,
+        field=settings.max_form_field_size,
+        long_field=settings.max_description_size,
+        text=settings.max_form_size,
+        fields=settings.max_form_fields,
+    )
 
 
 def _publish(request: Request, received: Upload) -> Response:

@@ -1,4 +1,7 @@
-"""Real processes: stopped, killed, and sharing one folder and one index."""
+"""Real processes: stopped, killed, forked, and sharing one folder and one index.
+
+Where a test's name begins with a number, the list of hostile inputs that we keep has it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -16,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dists import sha256, wheel
+from tests.support.dists import sdist, sha256, wheel
 from tests.support.server import PASSWORDS, Server, app_settings
 
 
@@ -99,7 +104,7 @@ def test_a_request_that_is_under_way_is_finished(tmp_path: Path) -> None:
     assert (tmp_path / "packages" / "demo" / "1" / filename).read_bytes() == content
 
 
-def test_an_upload_through_one_process_is_on_the_others_next_page(
+def test_c08_an_upload_through_one_process_is_on_the_others_next_page(
     tmp_path: Path, shared: dict[str, str]
 ) -> None:
     with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
@@ -116,7 +121,7 @@ def race(servers: tuple[Server, Server], filename: str, contents: list[bytes]) -
         return list(pool.map(upload, servers, [filename] * 2, contents))
 
 
-def test_two_processes_agree_on_one_winner(tmp_path: Path, shared: dict[str, str]) -> None:
+def test_c02_two_processes_agree_on_one_winner(tmp_path: Path, shared: dict[str, str]) -> None:
     with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
         for number in range(8):
             filename = f"demo-{number}-py3-none-any.whl"
@@ -127,6 +132,69 @@ def test_two_processes_agree_on_one_winner(tmp_path: Path, shared: dict[str, str
             for server in (first, second):
                 assert files(server)[filename] == sha256(winner)
                 assert download(server, filename) == winner
+
+
+def test_c09_two_processes_make_one_project(tmp_path: Path, shared: dict[str, str]) -> None:
+    with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
+        for number in range(8):
+            uploads = {f"new{number}-{version}-py3-none-any.whl": version for version in "12"}
+            contents = [wheel(f"new{number}", version) for version in uploads.values()]
+            with ThreadPoolExecutor(2) as pool:
+                assert set(pool.map(upload, (first, second), uploads, contents)) == {200}
+            for server in (first, second):
+                assert set(files(server, f"new{number}")) == set(uploads)
+
+
+def test_c10_spellings_of_a_name_at_once_are_one_project(
+    tmp_path: Path, shared: dict[str, str]
+) -> None:
+    with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
+        for number in range(8):
+            names = [f"foo_bar{number}-1.tar.gz", f"Foo-Bar{number}-2.tar.gz"]
+            contents = [sdist(f"foo_bar{number}", "1"), sdist(f"Foo-Bar{number}", "2")]
+            with ThreadPoolExecutor(2) as pool:
+                assert set(pool.map(upload, (first, second), names, contents)) == {200}
+            for server in (first, second):
+                assert set(files(server, f"foo-bar{number}")) == set(names)
+
+
+FORKING = """
+import json, os, sys
+from pypicloud_lite.app import make_app
+from tests.conftest import Client
+from tests.support.dists import wheel
+
+client = Client(make_app(json.loads(sys.argv[1]), {})).as_("writer")
+
+def work(who):
+    for number in range(15):
+        version = f"{who}.{number}"
+        name = f"demo-{version}-py3-none-any.whl"
+        client.upload(name, wheel(version=version), status=200)
+        assert name in {entry["filename"] for entry in client.page("demo").json["files"]}
+
+work(0)
+children = []
+for who in range(1, 4):
+    child = os.fork()
+    if not child:
+        work(who)
+        os._exit(0)
+    children.append(child)
+work(4)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+assert len(client.page("demo").json["files"]) == 75
+client.app.registry.services.close()
+"""
+
+
+def test_c12_forked_processes_share_no_connection(tmp_path: Path, shared: dict[str, str]) -> None:
+    settings = {name: value.replace("%%", "%") for name, value in shared.items()}
+    command = [sys.executable, "-c", FORKING, json.dumps(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:

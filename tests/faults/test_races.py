@@ -1,4 +1,7 @@
-"""Changes of one name at the same moment: the order of things is held still by the tests."""
+"""Changes of one name at the same moment: the order of things is held still by the tests.
+
+Where a test's name begins with a number, the list of hostile inputs that we keep has it.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,7 @@ def test_a_yank_beside_an_overwrite_never_mixes_facts_and_bytes(
     assert client.get(f"/api/package/demo/{WHEEL}").body == SECOND
 
 
-def test_an_upload_beside_a_delete_leaves_one_story(
+def test_c03_an_upload_beside_a_delete_leaves_one_story(
     client: Client, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     client.as_("writer").upload(WHEEL, FIRST, status=200)
@@ -135,7 +138,7 @@ def test_an_upload_beside_a_delete_leaves_one_story(
     consistent(services, tmp_path)
 
 
-def test_many_uploads_and_deletes_at_once_leave_one_story(
+def test_c03_many_uploads_and_deletes_at_once_leave_one_story(
     client: Client, services: Services, tmp_path: Path
 ) -> None:
     statuses: set[int] = set()
@@ -157,7 +160,7 @@ def test_many_uploads_and_deletes_at_once_leave_one_story(
     consistent(services, tmp_path)
 
 
-def test_readers_get_the_bytes_that_their_headers_promise(
+def test_c04_readers_get_the_bytes_that_their_headers_promise(
     client: Client, services: Services
 ) -> None:
     client.as_("writer").upload(WHEEL, FIRST, status=200)
@@ -183,7 +186,38 @@ def test_readers_get_the_bytes_that_their_headers_promise(
     assert statuses == {200}
 
 
-def test_the_same_bytes_from_many_at_once_all_succeed(client: Client) -> None:
+def test_c04_a_download_is_not_resumed_with_other_bytes(client: Client) -> None:
+    writer, path = client.as_("writer"), f"/api/package/demo/{WHEEL}"
+    writer.upload(WHEEL, FIRST, status=200)
+    begun = client.get(path, headers={"Range": "bytes=0-99"}, status=206)
+    resuming = {"Range": "bytes=100-", "If-Range": begun.headers["ETag"]}
+    assert begun.body + client.get(path, headers=resuming, status=206).body == FIRST
+    writer.upload(WHEEL, SECOND, status=200)
+    again = client.get(path, headers=resuming, status=200)
+    assert again.body == SECOND
+    assert again.headers["ETag"] != begun.headers["ETag"]
+
+
+def test_c11_of_many_deletions_one_succeeds(client: Client, services: Services) -> None:
+    path = f"/api/package/demo/{WHEEL}"
+    for _turn in range(5):
+        client.as_("writer").upload(WHEEL, FIRST, status=200)
+        barrier = threading.Barrier(6)
+        statuses: list[int] = []
+
+        def remove(barrier: threading.Barrier = barrier, to: list[int] = statuses) -> None:
+            own = client.as_("writer")
+            barrier.wait()
+            to.append(own.delete(path, status="*").status_int)
+
+        threads = [in_background(remove) for _ in range(6)]
+        for thread in threads:
+            thread.join()
+        assert sorted(statuses) == [200] + [404] * 5
+        assert services.index.project_names() == []
+
+
+def test_c01_the_same_bytes_from_many_at_once_all_succeed(client: Client, tmp_path: Path) -> None:
     statuses: list[int] = []
     barrier = threading.Barrier(6)
 
@@ -196,6 +230,9 @@ def test_the_same_bytes_from_many_at_once_all_succeed(client: Client) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [200] * 6
+    (entry,) = client.page("demo").json["files"]
+    assert entry["hashes"] == {"sha256": sha256(FIRST)}
+    assert len(list((tmp_path / "packages").rglob(WHEEL))) == 1
 
 
 def test_an_upload_is_believed_to_be_there_only_if_it_is(client: Client, tmp_path: Path) -> None:

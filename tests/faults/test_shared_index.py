@@ -171,7 +171,7 @@ def test_ten_processes_that_start_at_once_make_one_index(
 # -- reading while others write ------------------------------------------------------------
 
 
-def test_a_thousand_reads_during_uploads_are_all_complete(
+def test_c13_a_thousand_reads_during_uploads_are_all_complete(
     tmp_path: Path, shared: dict[str, str]
 ) -> None:
     projects = [f"project-{number}" for number in range(5)]
@@ -335,7 +335,7 @@ class Churn:
         return count
 
 
-def test_rebuilds_during_uploads_and_deletions_lose_and_resurrect_nothing(
+def test_c05_rebuilds_during_uploads_and_deletions_lose_and_resurrect_nothing(
     tmp_path: Path, shared: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     churn = Churn(drop(tmp_path, 100))
@@ -432,7 +432,7 @@ def test_who_is_killed_in_a_rebuild_is_succeeded_and_nothing_is_lost(
         assert alarms(survivor.log) == []
 
 
-def test_of_two_rebuilds_one_leads_and_the_other_is_told(
+def test_c06_of_two_rebuilds_one_leads_and_the_other_is_told(
     tmp_path: Path,
     shared: dict[str, str],
     index: SqlIndex,
@@ -449,7 +449,7 @@ def test_of_two_rebuilds_one_leads_and_the_other_is_told(
         assert rebuild(server).json["status"] == "done"
 
 
-def test_a_sync_beside_a_server_that_syncs_says_so(
+def test_c06_a_sync_beside_a_server_that_syncs_says_so(
     tmp_path: Path,
     shared: dict[str, str],
     index: SqlIndex,
@@ -481,7 +481,7 @@ def services(shared: dict[str, str]) -> Iterator[Services]:
     services.index.close()
 
 
-def test_a_file_that_is_being_deleted_when_a_rebuild_begins_does_not_come_back(
+def test_c05_a_file_that_is_being_deleted_when_a_rebuild_begins_does_not_come_back(
     tmp_path: Path, services: Services, index: SqlIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (name,) = drop(tmp_path, 1)
@@ -518,7 +518,7 @@ def test_a_status_that_is_set_during_a_rebuild_stays(
     assert index.status(ProjectName("demo")) == quarantined
 
 
-def test_a_project_that_goes_while_it_is_read_is_missing_and_not_empty(
+def test_c07_a_project_that_goes_while_it_is_read_is_missing_and_not_empty(
     tmp_path: Path, services: Services, shared: dict[str, str]
 ) -> None:
     (name,) = drop(tmp_path, 1)
@@ -542,7 +542,7 @@ def test_a_project_that_goes_while_it_is_read_is_missing_and_not_empty(
 # -- one bucket, two indexes ---------------------------------------------------------------
 
 
-def test_servers_with_an_index_each_on_one_bucket_converge(
+def test_c08_servers_with_an_index_each_on_one_bucket_converge(
     tmp_path: Path, seaweed_server: S3Server
 ) -> None:
     bucket = new_bucket()

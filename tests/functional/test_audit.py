@@ -204,5 +204,6 @@ def test_reading_is_not_audited(client: Client, caplog: pytest.LogCaptureFixture
     client.get("/simple/", status=200)
     client.get("/simple/mine/", status=401)
     client.post("/health", status=405)
-    assert [record.name for record in caplog.records] == ["pypicloud_lite.views.errors"]
+    assert [record.name for record in caplog.records] == ["pypicloud_lite.views.errors"] * 2
+    assert "refused (method-not-allowed) POST /health by anonymous" in caplog.text
     assert "refused (login-required) GET /simple/mine/ by anonymous" in caplog.text

@@ -60,6 +60,7 @@ class Server:
         *,
         runner: str = "egg:pypicloud_lite",
         environ: dict[str, str] | None = None,
+        serving: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
         self.folder = folder
@@ -67,6 +68,7 @@ class Server:
         self.port = free_port()
         self.runner = runner
         self.environ = environ or {}
+        self.serving = serving or {}
         self.wait = wait
         self.log = folder / f"pserve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -88,11 +90,13 @@ class Server:
     def start(self) -> None:
         ini = self.folder / f"server-{self.port}.ini"
         lines = [f"{name} = {value}" for name, value in self.settings.items()]
+        serving = {"host": "127.0.0.1", "port": str(self.port)} | self.serving
         ini.write_text(
             "[app:main]\nuse = egg:pypicloud_lite\n"
             + "\n".join(lines)
-            + f"\n[server:main]\nuse = {self.runner}\nhost = 127.0.0.1\nport = {self.port}\n"
-            "[loggers]\nkeys = root\n[handlers]\nkeys = console\n[formatters]\nkeys = plain\n"
+            + f"\n[server:main]\nuse = {self.runner}\n"
+            + "\n".join(f"{name} = {value}" for name, value in serving.items())
+            + "\n[loggers]\nkeys = root\n[handlers]\nkeys = console\n[formatters]\nkeys = plain\n"
             "[logger_root]\nlevel = INFO\nhandlers = console\n"
             "[handler_console]\nclass = StreamHandler\nargs = (sys.stderr,)\nformatter = plain\n"
             "[formatter_plain]\nformat = %(levelname)s [%(name)s] %(message)s\n"

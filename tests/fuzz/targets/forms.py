@@ -10,7 +10,7 @@ from typing import Any
 
 from pypicloud_lite.errors import Rejected, TooLarge
 from pypicloud_lite.storage.base import Spool
-from pypicloud_lite.views.form import SINGLE_FIELDS, received_upload
+from pypicloud_lite.views.form import SINGLE_FIELDS, FormLimits, received_upload
 
 WORDS = (
     b"--B", b"--B--", b"\r\n", b"\r\n\r\n", b"Content-Disposition: form-data; ", b'name="content"',
@@ -20,6 +20,7 @@ WORDS = (
 )  # fmt: skip
 #: Bytes of a file.
 _MOST = 1000
+_LIMITS = FormLimits(file=_MOST, field=1 << 16, long_field=1 << 18, text=1 << 20, fields=1000)
 _TYPE = b"multipart/form-data; boundary=B"
 
 
@@ -80,7 +81,7 @@ def check(data: bytes) -> None:
 
 def _received(environ: dict[str, Any], body: Any) -> tuple[Any, ...] | None:
     try:
-        with received_upload({**environ, "wsgi.input": body}, _spool, max_file_size=_MOST) as got:
+        with received_upload({**environ, "wsgi.input": body}, _spool, limits=_LIMITS) as got:
             got.spool.file.seek(0)
             content = got.spool.file.read()
             assert got.size == len(content)
