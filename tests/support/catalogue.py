@@ -36,7 +36,7 @@ _ENTRY = rf"[{''.join(FAMILIES)}]\d\d"
 _IN_NAME = re.compile(rf"\Atest_((?:{_ENTRY}_)+)", re.IGNORECASE)
 _IN_CASE = re.compile(rf"\A({_ENTRY})(?=-|\Z)")
 #: Parameters of tests that say what is expected.
-_EXPECTATIONS = ("status", "expected", "answer", "says")
+_EXPECTATIONS = ("status", "expected", "answer", "says", "code")
 
 
 class Collector:
