@@ -88,7 +88,7 @@ def _known_backend(url: URL, options: dict[str, Any]) -> URL:
         return url.set(drivername="postgresql+psycopg")
     known = url.get_backend_name()
     problem = f"db.url: {known} is not supported; the index is derived from the storage, name"
-    raise SettingsError([f"{problem} a sqlite:/// URL and it is rebuilt there."])
+    raise SettingsError([f"{problem} a sqlite:/// or postgresql:// URL and it is rebuilt there."])
 
 
 def _prepare_postgresql(engine: Engine) -> None:

@@ -120,9 +120,7 @@ class Follower:
             return f"The index can't be built yet: {state.problem}"
         if state.progress is None:
             return "The index is being built."
-        if state.progress.total is None:
-            return f"The index is being built: {state.progress.done} files are listed so far."
-        return f"The index is being built: {state.progress.done} of {state.progress.total} files."
+        return f"The index is being built: {state.progress}."
 
     def check(self) -> None:
         """Do nothing if the index is complete and its last synchronization was good.

@@ -53,6 +53,11 @@ class Progress:
     #: Files that are new or differ; known when all are listed.
     total: int | None
 
+    def __str__(self) -> str:
+        if self.total is None:
+            return f"{self.done} files are listed so far"
+        return f"{self.done} of {self.total} files"
+
 
 def sync(
     storage: Storage,

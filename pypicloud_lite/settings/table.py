@@ -431,15 +431,15 @@ REFUSED_PREFIXES: dict[str, str] = {
 REFUSED_VALUES: dict[str, dict[str, str]] = {
     "pypi.db": {
         "redis": "the index is derived from the storage and needs no Redis; remove pypi.db and "
-        "db.* and it is rebuilt in SQLite.",
+        "db.*, or name a SQLite or PostgreSQL in db.url, and it is rebuilt there.",
         "dynamo": "the index is derived from the storage and needs no DynamoDB; remove pypi.db "
-        "and db.* and it is rebuilt in SQLite.",
+        "and db.*, or name a SQLite or PostgreSQL in db.url, and it is rebuilt there.",
     },
     "db.url": {
         "mysql": "the index is derived from the storage and needs no MySQL; name a "
-        "sqlite:/// URL or none and it is rebuilt.",
-        "redis": "the index is derived from the storage and needs no Redis; name a sqlite:/// "
-        "URL or none and it is rebuilt.",
+        "sqlite:/// or postgresql:// URL, or none, and it is rebuilt there.",
+        "redis": "the index is derived from the storage and needs no Redis; name a "
+        "sqlite:/// or postgresql:// URL, or none, and it is rebuilt there.",
     },
     "pypi.auth": {
         "sql": "users are kept in this ini file. Write them out with pypicloud's ppc-export and "

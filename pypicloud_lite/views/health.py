@@ -28,6 +28,8 @@ def health(request: Request) -> Response:
     healthy = all(state == "ok" for state in parts.values())
     if services.listener is not None:  # nothing that is served depends on it
         parts["events"] = services.listener.problem or "ok"
+    if services.follower.state.progress is not None:
+        parts["sync"] = str(services.follower.state.progress)
     document = {"status": "ok" if healthy else "failing", **parts}
     return json_response(document, status=200 if healthy else 503)
 

@@ -68,7 +68,9 @@ class TestBuilding:
 
     def test_health_says_how_far_it_is_and_the_landing_page_stays(self, stuck: Any) -> None:
         client, _go_on = stuck
-        assert "0 of 1 files" in client.get("/health", status=503).json["index"]
+        health = client.get("/health", status=503).json
+        assert "0 of 1 files" in health["index"]
+        assert health["sync"] == "0 of 1 files"
         client.get("/", status=200)
 
     def test_it_goes_on_by_itself(self, stuck: Any) -> None:
@@ -77,7 +79,7 @@ class TestBuilding:
         go_on.set()
         assert client.app.registry.services.follower.idle.wait(20)
         assert client.page("demo", status=200).json["files"][0]["filename"] == WHEEL
-        client.get("/health", status=200)
+        assert "sync" not in client.get("/health", status=200).json
 
     def test_uploads_are_taken_meanwhile_and_kept(self, stuck: Any) -> None:
         client, go_on = stuck
