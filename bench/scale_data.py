@@ -16,7 +16,8 @@ from pathlib import Path
 from pypicloud_lite.model import DistributionFile
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.storage.facts import to_meta
-from pypicloud_lite.storage.files import CORE_METADATA, META
+from pypicloud_lite.storage.files import CORE_METADATA
+from pypicloud_lite.storage.walk import META
 from tests.support.dists import metadata, sdist, sha256, wheel, wheel_name
 
 PROCESSES = 2

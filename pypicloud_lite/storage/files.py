@@ -18,9 +18,7 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-import stat as stat_module
 import time
 import uuid
 from collections.abc import Iterator
@@ -70,20 +68,16 @@ from pypicloud_lite.storage.facts import (
 )
 from pypicloud_lite.storage.locks import NameLocks
 from pypicloud_lite.storage.oserrors import os_translated
+from pypicloud_lite.storage.walk import META, SIDECAR, stamp_of, walk
 
 LOG = logging.getLogger(__name__)
 
-META = ".meta"
 CORE_METADATA = ".metadata.meta"
 _OWN_FOLDER = ".pypicloud-lite"
 #: Where the status of every project is kept that isn't simply active.
 STATUSES_FOLDER = f"{_OWN_FOLDER}/status"
 #: Temporary files older than this are of a process that died, in seconds.
 STALE_AFTER = 24 * 3600
-#: What may be wrong with a file that went while it was listed, or that is nobody's business. Any
-#: other error is the storage's: what it doesn't show is not gone.
-_PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
-_SIDECAR = re.compile(r"\.(?:meta|metadata|asc|sha256|md5)\Z")
 
 
 class FileStorage(Storage):
@@ -248,8 +242,8 @@ class FileStorage(Storage):
         with os_translated("storage.dir", may_be_missing=False):
             if not self._spools.is_dir():
                 raise StorageUnavailable(f"{self._root} is not the folder that it was at start")
-            for key, found, facts in _walk(str(self._root)):
-                stamp = _stamp(key, found, facts)
+            for key, found, facts in walk(str(self._root)):
+                stamp = stamp_of(key, found, facts)
                 if stamp is None or extension_of(stamp.filename) is None:
                     LOG.debug("%s is not a distribution file; passed over", key)
                     passed_over += 1
@@ -268,14 +262,14 @@ class FileStorage(Storage):
 
     def stat(self, key: str) -> StoredFile | None:
         path = self._path(key)
-        if path.name.startswith(".") or _SIDECAR.search(path.name):
+        if path.name.startswith(".") or SIDECAR.search(path.name):
             return None
         try:
             with os_translated(key):
                 found = path.stat()
         except FileMissing:
             return None
-        stamp = _stamp(key, found, _stat_or_none(self._beside(path, META)))
+        stamp = stamp_of(key, found, _stat_or_none(self._beside(path, META)))
         return None if stamp is None else self._stored(stamp, found)
 
     def _stored(self, stamp: Stamp, found: os.stat_result) -> StoredFile | None:
@@ -448,66 +442,6 @@ class FileStorage(Storage):
                 if path.stat().st_mtime < limit:
                     path.unlink()
                     LOG.info("removed the leftover of an interrupted upload: %s", path.name)
-
-
-def _stamp(key: str, found: os.stat_result, facts: os.stat_result | None) -> Stamp | None:
-    """That of a file, or ``None`` for what is no file, or empty."""
-    if not stat_module.S_ISREG(found.st_mode) or found.st_size == 0:
-        return None
-    # What changes when someone else changes a fact belongs to the stamp.
-    stamp = f"{found.st_mtime_ns}+{facts.st_mtime_ns}" if facts else str(found.st_mtime_ns)
-    return Stamp(key, key.rpartition("/")[2], found.st_size, stamp)
-
-
-def _walk(
-    folder: str, below: str = "", above: tuple[str, ...] = ()
-) -> Iterator[tuple[str, os.stat_result, os.stat_result | None]]:
-    """The key of every file below ``folder`` outside of dot-folders, in a stable order, each with
-    its state and that of the facts beside it.
-
-    Args:
-        below: what the keys begin with.
-        above: the folders that led here.
-    """
-    try:
-        with os.scandir(folder) as found:
-            entries = {entry.name: entry for entry in found}
-    except OSError as exc:
-        if not above or exc.errno not in _PASSED_OVER:
-            raise
-        LOG.warning("%s is passed over: %s", ascii(folder), exc)
-        return
-    for name in sorted(entries):
-        entry = entries[name]
-        if name.startswith(".") or _SIDECAR.search(name):
-            continue
-        if not _is_unicode(name):
-            LOG.warning("%s is passed over: its name is not Unicode", ascii(entry.path))
-            continue
-        try:
-            if not entry.is_dir():
-                facts = entries.get(name + META)
-                yield below + name, entry.stat(), None if facts is None else facts.stat()
-            elif entry.is_symlink() and _leads_back(entry.path, (*above, folder)):
-                LOG.warning("%s leads back to a folder above it; passed over", entry.path)
-            else:
-                yield from _walk(entry.path, f"{below}{name}/", (*above, folder))
-        except OSError as exc:
-            if exc.errno not in _PASSED_OVER:
-                raise
-            LOG.warning("%s is passed over: %s", entry.path, exc)
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # bytes that aren't UTF-8 come as halves of surrogate pairs
-        return False
-    return True
-
-
-def _leads_back(link: str, folders: tuple[str, ...]) -> bool:
-    return any(Path(link).samefile(folder) for folder in folders)
 
 
 def _stat_or_none(path: Path) -> os.stat_result | None:

@@ -12,7 +12,8 @@ from watchfiles import watch
 from pypicloud_lite.errors import StorageUnavailable
 from pypicloud_lite.names import extension_of
 from pypicloud_lite.storage.base import Hints
-from pypicloud_lite.storage.files import CORE_METADATA, META, STATUSES_FOLDER
+from pypicloud_lite.storage.files import CORE_METADATA, STATUSES_FOLDER
+from pypicloud_lite.storage.walk import META
 
 #: How often waiting files are looked at, in milliseconds.
 _TICK = 500

@@ -129,9 +129,9 @@ class TestFollowing:
         assert listed(client) == []
         site.put()
         until(lambda: listed(client) == [WHEEL])
-        site.put(content=wheel(summary="replaced by another server"))
-        before = client.page("demo").json["files"][0]["size"]
-        until(lambda: client.page("demo").json["files"][0]["size"] != before or None)
+        replaced = wheel(summary="replaced by another server")
+        site.put(content=replaced)
+        until(lambda: client.page("demo").json["files"][0]["size"] == len(replaced))
         site.s3.delete_object(Bucket=site.bucket, Key=KEY)
         until(lambda: client.page("demo", status="*").status_int == 404)
         until(lambda: site.left() == 0)
