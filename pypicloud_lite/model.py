@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Self, get_args
 
-from pypicloud_lite.names import LEGACY_TYPES, STANDARD_TYPES, ProjectName, extension_of
+from pypicloud_lite.names import (
+    LEGACY_TYPES,
+    STANDARD_TYPES,
+    FileName,
+    ProjectName,
+    extension_of,
+)
 
 #: Status markers of PEP 792.
 Status = Literal["active", "archived", "quarantined", "deprecated"]
@@ -34,6 +40,26 @@ class StoredFile:
     modified: datetime
     #: What the listing shows beside the file: suffix of the sidecar -> its stamp.
     beside: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def listed(
+        cls,
+        stamp: Stamp,
+        name: FileName,
+        modified: datetime,
+        beside: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The entry of a file whose name could be read."""
+        return cls(
+            key=stamp.key,
+            filename=name.filename,
+            project=name.project,
+            version=name.version,
+            size=stamp.size,
+            stamp=stamp.stamp,
+            modified=modified,
+            beside=beside or {},
+        )
 
 
 class Stamp(NamedTuple):

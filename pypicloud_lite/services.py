@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from sqlalchemy import Engine
 
 from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.config import load_access, make_authenticator
@@ -176,10 +178,14 @@ def open_storage(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Storage:
 
 
 def _open_store(source: Source, settings: Settings) -> tuple[Storage, Index]:
-    if settings.index.url is not None:
-        _check_index(source, settings.index)
+    # First, so that what is wrong with both is said at once.
+    engine = None if settings.index.url is None else _make_engine(source, settings.index)
     storage = _build_storage(source, settings.server)
-    return storage, _build_index(settings.index, storage)
+    if engine is None:
+        engine = _make_engine(source, replace(settings.index, url=storage.default_index_url()))
+        source.check()
+    assert engine is not None
+    return storage, SqlIndex(engine)
 
 
 def _build_storage(source: Source, server: ServerSettings) -> Storage:
@@ -195,15 +201,13 @@ def _build_storage(source: Source, server: ServerSettings) -> Storage:
     return storage
 
 
-def _check_index(source: Source, settings: IndexSettings) -> None:
-    """Record what is wrong with the index's settings before anything else is made."""
+def _make_engine(source: Source, settings: IndexSettings) -> Engine | None:
+    """The engine of ``db.url``; ``None`` when it can't be made, which is recorded."""
     try:
-        make_engine(settings.url or "", poolclass=settings.poolclass).dispose()
+        return make_engine(
+            settings.url or "", pool_size=settings.pool_size, poolclass=settings.poolclass
+        )
     except SettingsError as exc:
         for problem in exc.problems:
             source.problem(problem)
-
-
-def _build_index(settings: IndexSettings, storage: Storage) -> Index:
-    url = settings.url or storage.default_index_url()
-    return SqlIndex(make_engine(url, pool_size=settings.pool_size, poolclass=settings.poolclass))
+    return None

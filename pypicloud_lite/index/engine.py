@@ -103,8 +103,8 @@ def _prepare_postgresql(engine: Engine) -> None:
 def leadership(engine: Engine) -> Iterator[bool]:
     """Whether this process leads, of all that share the database, while the block runs."""
     if engine.dialect.name == "sqlite":
-        assert engine.url.database is not None
-        with Path(f"{engine.url.database}.leader").open("ab") as lock:
+        path = sqlite.path_of(engine)
+        with path.with_name(f"{path.name}.leader").open("ab") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

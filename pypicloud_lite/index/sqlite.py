@@ -40,7 +40,7 @@ def prepare_file(path: Path) -> None:
     if path.exists() and 0 < path.stat().st_size <= CHECKED_AT_START:
         identity = _file_id(path)
         if not _is_sound(path):
-            _rename(path, identity)
+            _move_aside(path, identity)
 
 
 def _is_sound(path: Path) -> bool:
@@ -129,10 +129,10 @@ def put_aside(engine: Engine) -> None:
     engine.dispose()
     # Some other process may have put it aside, and what lies there now is new and sound.
     if identity is not None and not _is_sound(path):
-        _rename(path, identity)
+        _move_aside(path, identity)
 
 
-def _rename(path: Path, identity: _FileId | None) -> None:
+def _move_aside(path: Path, identity: _FileId | None) -> None:
     aside = path.with_name(f"{path.name}.corrupt-{time.time_ns()}")
     with _alone(path.parent):
         if _file_id(path) != identity:

@@ -175,8 +175,9 @@ def _compare(
         listed += 1
         if listed % _BATCH == 0:
             progress(Progress(listed, None))
-        same = hash(stamp) in unlisted
-        unlisted.discard(hash(stamp))
+        token = hash(stamp)
+        same = token in unlisted
+        unlisted.discard(token)
         if known and not same:
             differing.add(hash(stamp.filename))
         return same and not everything

@@ -278,15 +278,7 @@ class FileStorage(Storage):
         except InvalidFilename as exc:
             LOG.debug("%s is passed over: %s", stamp.key, exc)
             return None
-        return StoredFile(
-            key=stamp.key,
-            filename=name.filename,
-            project=name.project,
-            version=name.version,
-            size=stamp.size,
-            stamp=stamp.stamp,
-            modified=datetime.fromtimestamp(found.st_mtime, UTC),
-        )
+        return StoredFile.listed(stamp, name, datetime.fromtimestamp(found.st_mtime, UTC))
 
     @staticmethod
     def _name_of(relative: Path) -> FileName:

@@ -25,15 +25,7 @@ def _format(request: Request) -> Format:
 @view_config(route_name="pypi_page", request_method="GET", permission="read")
 def project_page(context: ProjectResource, request: Request) -> Response:
     """The page of one project."""
-    services = request.services
-    format_ = _format(request)
-    return page_response(
-        request,
-        services.catalog.project_page(context.project, format_),
-        format_,
-        public=services.rules.is_public(context.project),
-        max_age=services.settings.page_max_age,
-    )
+    return _page(context, request, _format(request))
 
 
 @view_config(route_name="hatch_0", request_method="GET", permission="read")
@@ -42,11 +34,15 @@ def project_page(context: ProjectResource, request: Request) -> Response:
 @view_config(route_name="hatch_3", request_method="GET", permission="read")
 def hatch_page(context: ProjectResource, request: Request) -> Response:
     """The same page where hatch looks for files that exist already: always HTML."""
+    return _page(context, request, Format.HTML)
+
+
+def _page(context: ProjectResource, request: Request, format_: Format) -> Response:
     services = request.services
     return page_response(
         request,
-        services.catalog.project_page(context.project, Format.HTML),
-        Format.HTML,
+        services.catalog.project_page(context.project, format_),
+        format_,
         public=services.rules.is_public(context.project),
         max_age=services.settings.page_max_age,
     )

@@ -59,16 +59,7 @@ class _Found:
         except InvalidFilename as exc:
             LOG.debug("%s is passed over: %s", self.key, exc)
             return None
-        return StoredFile(
-            key=self.key,
-            filename=name.filename,
-            project=name.project,
-            version=name.version,
-            size=self.size,
-            stamp=stamp.stamp,
-            modified=self.modified.astimezone(UTC),
-            beside=self.beside,
-        )
+        return StoredFile.listed(stamp, name, self.modified.astimezone(UTC), self.beside)
 
 
 def _version(filename: str, folder: str | None) -> str | None:
