@@ -10,6 +10,7 @@ from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Rules
 from pypicloud_lite.errors import FileChanged, FileMissing, ProjectMissing
 from pypicloud_lite.index.base import Index
+from pypicloud_lite.index.remembered import Remembered
 from pypicloud_lite.model import DistributionFile, Project, ProjectSummary
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.simple.cache import PageCache, Rendered
@@ -48,6 +49,7 @@ class Catalog:
         look_again: Callable[[str], object] = lambda _key: None,
     ) -> None:
         self._index = index
+        self._remembered = Remembered(index)
         self._storage = storage
         self._rules = rules
         self._pages = pages
@@ -60,11 +62,15 @@ class Catalog:
 
     def _serial(self, project: ProjectName) -> int:
         """That of a project; 0 only where it is missing from a complete index."""
-        serial = self._index.serial(project)
-        if not serial:
-            self._gate()
-            serial = self._index.serial(project)  # it may have been completed in between
-        return serial
+
+        def ask() -> int:
+            serial = self._index.serial(project)
+            if not serial:
+                self._gate()
+                serial = self._index.serial(project)  # it may have been completed in between
+            return serial
+
+        return self._remembered.get(("serial", project), ask)
 
     def project(self, name: ProjectName) -> Project:
         """A project with its files.
@@ -103,7 +109,14 @@ class Catalog:
             return project_list_json(page) if format_.is_json else project_list_html(page)
 
         key = ("projects", self._rules.reader_class(identity), format_.is_json)
-        return self._pages.get(key, self._index.serial(), make)
+        return self._pages.get(key, self._remembered.get("serial", self._index.serial), make)
+
+    def count_readable(self, identity: Identity) -> int:
+        """How many projects ``identity`` may read."""
+        return self._remembered.get(
+            ("count", self._rules.reader_class(identity)),
+            lambda: len(self.readable_projects(identity)),
+        )
 
     def readable_projects(self, identity: Identity) -> Sequence[ProjectName]:
         """The names of all projects that ``identity`` may read, sorted."""
@@ -123,13 +136,17 @@ class Catalog:
         Raises:
             FileMissing: the project has no such file, or doesn't offer it (PEP 792 quarantine).
         """
-        found = self._index.file(project, filename)
-        if found is None:
-            self._gate()
-            found = self._index.file(project, filename)  # completed in between
-        if found is None or not self._index.status(project).offers_files:
-            raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
-        return found
+
+        def ask() -> DistributionFile:
+            found = self._index.file(project, filename)
+            if found is None:
+                self._gate()
+                found = self._index.file(project, filename)  # completed in between
+            if found is None or not self._index.status(project).offers_files:
+                raise FileMissing(f"No file {filename[:200]!r} in the project {project!r}.")
+            return found
+
+        return self._remembered.get(("file", project, filename), ask)
 
     def locate(self, file: DistributionFile) -> Location:
         """How a client gets the file's bytes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from pypicloud_lite.model import (
@@ -30,6 +30,13 @@ class Index(ABC):
     @abstractmethod
     def serial(self, project: ProjectName | None = None) -> int:
         """The serial of a project, or of the whole index; 0 for a project that isn't here."""
+
+    @abstractmethod
+    def generation(self) -> Hashable:
+        """A value that is another one after every change of any process that has returned.
+
+        What is asked of the index after reading it holds for as long as it stays.
+        """
 
     @abstractmethod
     def project(self, name: ProjectName) -> Project | None:

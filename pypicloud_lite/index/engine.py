@@ -99,6 +99,11 @@ def _prepare_postgresql(engine: Engine) -> None:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS})")
 
 
+def database_file(engine: Engine) -> Path | None:
+    """The file that the processes of this host share; ``None`` of a database that is a server."""
+    return sqlite.path_of(engine) if engine.dialect.name == "sqlite" else None
+
+
 @contextmanager
 def leadership(engine: Engine) -> Iterator[bool]:
     """Whether this process leads, of all that share the database, while the block runs."""

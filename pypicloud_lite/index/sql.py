@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -25,7 +25,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pypicloud_lite.errors import IndexUnavailable
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import leadership, look_for_damage, reading, writing
+from pypicloud_lite.index.engine import database_file, leadership, look_for_damage, reading, writing
+from pypicloud_lite.index.generation import Generation
 from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state, tombstones
 from pypicloud_lite.model import (
     DistributionFile,
@@ -50,6 +51,8 @@ _STAMP = [files.c[name] for name in Stamp._fields]
 _STREAMED = 5000
 #: Columns that aren't facts of the file.
 _OWN = ("folded", "serial")
+#: Where a connection keeps the serial that its transaction has given.
+_GIVEN = "pypicloud_lite_serial"
 
 
 class SqlIndex(Index):
@@ -63,6 +66,9 @@ class SqlIndex(Index):
         self._engine = engine
         self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         self._prepared = False
+        path = database_file(engine)
+        #: Of a database that other hosts use, too, only the database itself knows.
+        self._generation = None if path is None else Generation(path, self.serial)
         try:
             with self._prepare():
                 pass
@@ -76,8 +82,19 @@ class SqlIndex(Index):
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._prepare(), writing(self._engine) as connection:
+        with self._prepare(), self._publishing(writing(self._engine)) as connection:
             yield connection
+
+    @contextmanager
+    def _publishing(self, transaction: AbstractContextManager[Connection]) -> Iterator[Connection]:
+        """Tell the other processes of a change when it is committed."""
+        with transaction as connection:
+            given = connection.info
+            given.pop(_GIVEN, None)
+            yield connection
+            serial = given.pop(_GIVEN, None)
+        if serial is not None and self._generation is not None:
+            self._generation.publish(serial)
 
     @contextmanager
     def _prepare(self) -> Iterator[None]:
@@ -118,7 +135,9 @@ class SqlIndex(Index):
 
     def _make_tables(self) -> None:
         """Make the tables, or replace those of another version of the schema."""
-        with writing(self._engine) as connection:
+        # Of an index made anew, no page of the old one may be taken for current.
+        serial = time.time_ns() // 1_000_000
+        with self._publishing(writing(self._engine)) as connection:
             there = _our_tables(connection)
             if self._are_current(connection, there):
                 return  # another process was faster
@@ -130,13 +149,13 @@ class SqlIndex(Index):
                 insert(state).values(
                     id=_STATE_ROW,
                     schema_version=SCHEMA_VERSION,
-                    # Of an index made anew, no page of the old one may be taken for current.
-                    serial=time.time_ns() // 1_000_000,
+                    serial=serial,
                     storage="",
                     synced=0,
                     unsaved=0,
                 )
             )
+            connection.info[_GIVEN] = serial
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -150,6 +169,9 @@ class SqlIndex(Index):
             statement = select(projects.c.serial).where(projects.c.name == project)
         with self._reading() as connection:
             return connection.scalar(statement) or 0
+
+    def generation(self) -> Hashable:
+        return self.serial() if self._generation is None else self._generation.read()
 
     def project(self, name: ProjectName) -> Project | None:
         with self._reading() as connection:
@@ -262,6 +284,7 @@ class SqlIndex(Index):
                 for table in (files, projects, tombstones):
                     connection.execute(delete(table))
                 connection.execute(update(state).values(storage="", unsaved=0))
+                self._touch(connection, (), 0)
             return connection.scalar(select(state.c.serial)) or 0
 
     def merge(
@@ -378,6 +401,7 @@ class SqlIndex(Index):
             .values(serial=state.c.serial + 1, unsaved=state.c.unsaved + changes)
             .returning(state.c.serial)
         )
+        connection.info[_GIVEN] = serial
         rows = [
             {"name": name, "serial": serial, "status": ProjectStatus().status, "status_reason": ""}
             for name in sorted(names)

@@ -28,7 +28,7 @@ def robots(_request: Request) -> Response:
 def _count(request: Request) -> int | None:
     """How many projects the caller may read; ``None`` while nobody knows."""
     try:
-        return len(request.services.catalog.readable_projects(request.identity))
+        return request.services.catalog.count_readable(request.identity)
     except Unavailable:
         return None
 

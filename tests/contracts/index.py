@@ -85,6 +85,42 @@ class IndexContract:
             seen.append(index.serial())
         assert seen == sorted(set(seen))
 
+    def test_every_change_of_another_process_is_another_generation(
+        self, index: Index, again: Callable[[], Index]
+    ) -> None:
+        other = again()
+        seen = [index.generation()]
+        for change in (
+            lambda: other.put(entry()),
+            lambda: other.put(entry(yanked="x")),
+            lambda: other.merge(other.serial(), [entry("demo-2.0.tar.gz")], []),
+            lambda: other.set_status(DEMO, ProjectStatus("archived")),
+            lambda: other.merge_statuses(other.serial(), {}),
+            lambda: other.merge(other.serial(), [], ["demo-2.0.tar.gz"]),
+            lambda: other.remove("demo-1.0.tar.gz"),
+            lambda: index.put(entry()),
+        ):
+            change()
+            seen.append(index.generation())
+        assert len(set(seen)) == len(seen)
+
+    def test_an_index_that_is_emptied_for_another_storage_is_another_generation(
+        self, index: Index, again: Callable[[], Index]
+    ) -> None:
+        index.put(entry())
+        index.end_sync("store", index.begin_sync("store"))
+        before = index.generation()
+        again().begin_sync("another store")
+        assert index.generation() != before
+
+    def test_without_a_change_the_generation_stays(
+        self, index: Index, again: Callable[[], Index]
+    ) -> None:
+        index.put(entry())
+        before = index.generation()
+        again().project(DEMO)
+        assert index.generation() == before
+
     def test_a_change_leaves_other_projects_serials_alone(self, index: Index) -> None:
         index.put(entry())
         before = index.serial(DEMO)
