@@ -13,6 +13,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
+from pypicloud_lite.answering import Task
+
 LOG = logging.getLogger(__name__)
 
 _TRANSFER_CODING = re.compile(rb"^transfer-encoding:(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -27,7 +29,8 @@ def channel_class(max_anonymous_body: int | None) -> type[HTTPChannel]:
             send; more is answered 401 and never received. ``None``: what waitress takes.
     """
     parser = type("Parser", (_Parser,), {"max_anonymous_body": max_anonymous_body})
-    return type("Channel", (HTTPChannel,), {"parser_class": parser, "error_task_class": _Refusal})
+    parts = {"parser_class": parser, "task_class": Task, "error_task_class": _Refusal}
+    return type("Channel", (HTTPChannel,), parts)
 
 
 class _LoginRequired(Error):

@@ -7,6 +7,7 @@ connections from then on, finishes the requests that it has, sends their answers
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import time
@@ -50,6 +51,9 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
         if isinstance(listener, BaseWSGIServer):
             listener.channel_class = connection
     server.print_listen("Serving on http://{}:{}")
+    # What is there now stays to the end: no collection of garbage needs to look at it again.
+    gc.collect()
+    gc.freeze()
     stopping = _stop_on_signal()
     while not stopping():
         _turn(server, channels)

@@ -7,9 +7,11 @@ rights of groups, on top of the right to write.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 from pypicloud_lite.access.identity import ANONYMOUS, Identity
 from pypicloud_lite.names import ProjectName
@@ -18,6 +20,8 @@ EVERYONE = "everyone"
 AUTHENTICATED = "authenticated"
 ADMIN = "admin"
 BUILT_IN_GROUPS = frozenset({EVERYONE, AUTHENTICATED, ADMIN})
+_ADMINS = frozenset({ADMIN})
+_ANONYMOUS, _MEMBERS = frozenset({EVERYONE}), frozenset({EVERYONE, AUTHENTICATED})
 
 
 class Permission(Enum):
@@ -56,10 +60,17 @@ class Rules:
     def groups_of(self, user: str | None) -> frozenset[str]:
         """Every group that the user is in, the built-in ones included."""
         if user is None:
-            return frozenset({EVERYONE})
-        own = {name for name, members in self.groups.items() if user in members}
-        built_in = {EVERYONE, AUTHENTICATED} | ({ADMIN} if user in self.admins else set())
-        return frozenset(own | built_in)
+            return _ANONYMOUS
+        return self._memberships.get(user, _MEMBERS)
+
+    @cached_property
+    def _memberships(self) -> Mapping[str, frozenset[str]]:
+        """The groups of all users who are in more than the built-in ones."""
+        found = defaultdict(set, {user: {ADMIN} for user in self.admins})
+        for name, members in self.groups.items():
+            for user in members:
+                found[user].add(name)
+        return {user: _MEMBERS | own for user, own in found.items()}
 
     def permits(self, identity: Identity, project: ProjectName, permission: Permission) -> bool:
         """Whether ``identity`` has ``permission`` on ``project``."""
@@ -141,11 +152,14 @@ class Rules:
 
     def _user_class(self, user: str | None) -> frozenset[str]:
         if user is not None and user in self.admins:
-            return frozenset({ADMIN})
-        names = set(self.groups_of(user))
-        if user is not None and any(user in rule.users for rule in self.projects.values()):
-            names.add(f"user:{user}")
-        return frozenset(names)
+            return _ADMINS
+        groups = self.groups_of(user)
+        return groups | {f"user:{user}"} if user in self._named_users else groups
+
+    @cached_property
+    def _named_users(self) -> frozenset[str]:
+        """Who has rights of his own on some project, and so a list of his own."""
+        return frozenset(user for rule in self.projects.values() for user in rule.users)
 
     def is_public(self, project: ProjectName) -> bool:
         """Whether anyone at all may read the project."""
@@ -153,11 +167,11 @@ class Rules:
 
     def is_public_list(self, identity: Identity) -> bool:
         """Whether anyone at all may see the list that ``identity`` sees."""
-        return (
-            identity.token is None
-            and EVERYONE in self.default_read
-            and all(self.is_public(name) for name in self.projects)
-        )
+        return identity.token is None and self._is_all_public
+
+    @cached_property
+    def _is_all_public(self) -> bool:
+        return EVERYONE in self.default_read and all(self.is_public(name) for name in self.projects)
 
     def has_rule(self, project: ProjectName) -> bool:
         """Whether the ini names the project: it is private then, even when it has no files."""

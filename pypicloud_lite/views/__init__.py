@@ -11,11 +11,18 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pypicloud_lite.views import contexts
 from pypicloud_lite.views.errors import method_not_allowed
 
-#: name, pattern, context factory, methods. The first pattern that fits wins.
-ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] = (
+#: Name, pattern, context factory, methods. The first pattern that fits wins.
+Routes = tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...]
+FIRST_ROUTES: Routes = (
     ("page", "/simple/{project}/", contexts.page, ("GET",)),
+    # Actions on a project; their names are no valid filenames.
+    ("yank", "/api/package/{project}/yank", contexts.project, ("POST",)),
+    ("unyank", "/api/package/{project}/unyank", contexts.project, ("POST",)),
+    ("status", "/api/package/{project}/status", contexts.project, ("POST",)),
     ("file", "/api/package/{project}/{filename}", contexts.project, ("GET", "POST", "DELETE")),
     ("list", "/simple/", None, ("GET", "POST")),
+)
+ROUTES: Routes = (
     ("list_bare", "/simple", None, ("GET", "POST")),
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
@@ -44,19 +51,14 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...] 
 )
 #: Where hatch looks for files that exist already: below each address that takes uploads.
 HATCH_BASES = ("/+simple/", "/legacy/+simple/", "/simple/+simple/", "/pypi/+simple/")
-#: Actions on a project; their names are no valid filenames.
-ACTIONS = (
-    ("yank", "/api/package/{project}/yank"),
-    ("unyank", "/api/package/{project}/unyank"),
-    ("status", "/api/package/{project}/status"),
-)
 
 
 def includeme(config: Configurator) -> None:
-    """Add all routes and views."""
+    """Add all routes and views; what is asked for most often is looked for first."""
+    config.add_traverser(contexts.Found)
+    for name, pattern, factory, methods in FIRST_ROUTES:
+        _add_route(config, name, pattern, factory, methods)
     config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
-    for name, pattern in ACTIONS:
-        _add_route(config, name, pattern, contexts.project, ("POST",))
     for number, base in enumerate(HATCH_BASES):
         _add_route(config, f"hatch_{number}", base + "{project}/", contexts.page, ("GET",))
         _add_route(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
+
+from pyramid.interfaces import ITraverser
+from zope.interface import implementer
 
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.errors import Denied, InvalidName, ProjectMissing
@@ -27,6 +31,31 @@ class RedirectTo(Exception):
         self.permanent = permanent
 
 
+@implementer(ITraverser)
+class Found:
+    """What Pyramid takes for traversal: there is nothing below the context of a route.
+
+    Its own traverser would go where a header tells it that any client can send.
+    """
+
+    def __init__(self, root: object) -> None:
+        self._root = root
+
+    def __call__(self, request: Request) -> dict[str, Any]:
+        """What Pyramid wants to know of the context."""
+        matched: dict[str, Any] = request.matchdict or {}
+        root = self._root
+        return {
+            "context": root,
+            "root": root,
+            "view_name": "",
+            "subpath": matched.get("subpath", ()),
+            "traversed": (),
+            "virtual_root": root,
+            "virtual_root_path": (),
+        }
+
+
 def _name(request: Request) -> ProjectName:
     raw: str = request.matchdict["project"]
     try:
@@ -37,7 +66,7 @@ def _name(request: Request) -> ProjectName:
 
 def _reads(request: Request) -> bool:
     """Whether a redirect helps: other methods end here, with 405 at most."""
-    return request.method in ("GET", "HEAD")
+    return request.environ["REQUEST_METHOD"] in ("GET", "HEAD")
 
 
 def query_of(request: Request) -> str:

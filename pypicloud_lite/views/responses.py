@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from pyramid.response import Response
+from webob.response import EmptyResponse
 
 from pypicloud_lite.simple.cache import Rendered
 from pypicloud_lite.simple.negotiation import Format, accepts_gzip
+from pypicloud_lite.views.headers import Headers
 from pypicloud_lite.views.request import Request
 
 #: What an answer depends on that not everyone may see.
@@ -18,22 +21,28 @@ _VARY_PUBLIC = "Accept, Accept-Encoding"
 _VARY_PRIVATE = f"{_VARY_PUBLIC}, {VARY_BY_USER}"
 
 
-class Redirect(Response):
-    """A redirect whose Location is sent as it is.
+class Exact(Response):
+    """A response whose headers are sent as they are.
 
-    WebOb would complete it from the Host header, with the scheme that this process sees instead
-    of the one that the client used.
+    WebOb would look for a Location, and complete it from the Host header, with the scheme that
+    this process sees instead of the one that the client used.
     """
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        """Answer with just these headers; HEAD without the body."""
+        start_response(self.status, self.headerlist)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return EmptyResponse(self._app_iter)
+        return self._app_iter
+
+
+class Redirect(Exact):
+    """A redirect without a body."""
 
     def __init__(self, location: str, status: int = 302) -> None:
         super().__init__(status=status, content_type="text/plain")
         self.headers["Location"] = location
         self.headers["Cache-Control"] = "no-cache"
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        """Answer with the headers exactly as they are."""
-        start_response(self.status, self.headerlist)
-        return []
 
 
 def cache_control(*, public: bool, max_age: int, immutable: bool = False) -> str:
@@ -58,23 +67,28 @@ def page_response(
     environ = request.environ
     compressed = page.gzip_body is not None and accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING"))
     etag = page.gzip_etag if compressed else page.etag
-    headers = [
+    if matches(environ.get("HTTP_IF_NONE_MATCH"), etag):
+        return Exact(status="304 Not Modified", headerlist=[*_known_page(etag, public, max_age)])
+    body = page.gzip_body if compressed else page.body
+    assert body is not None
+    headers = [*_known_page(etag, public, max_age), *_content(format_, len(body), compressed)]
+    return Exact(status="200 OK", headerlist=headers, app_iter=[body])
+
+
+@lru_cache(maxsize=1024)
+def _known_page(etag: str, public: bool, max_age: int) -> Headers:
+    return (
         ("ETag", etag),
         ("Cache-Control", cache_control(public=public, max_age=max_age)),
         ("Vary", _VARY_PUBLIC if public else _VARY_PRIVATE),
-    ]
-    if matches(environ.get("HTTP_IF_NONE_MATCH"), etag):
-        return Response(status=304, headerlist=headers)
-    body = page.gzip_body if compressed else page.body
-    assert body is not None
+    )
+
+
+@lru_cache(maxsize=1024)
+def _content(format_: Format, size: int, compressed: bool) -> Headers:
     content_type = format_.value if format_.is_json else f"{format_.value}; charset=utf-8"
-    headers += [
-        ("Content-Type", content_type),
-        ("Content-Length", str(len(body))),
-    ]
-    if compressed:
-        headers.append(("Content-Encoding", "gzip"))
-    return Response(status=200, headerlist=headers, app_iter=[body])
+    headers = (("Content-Type", content_type), ("Content-Length", str(size)))
+    return (*headers, ("Content-Encoding", "gzip")) if compressed else headers
 
 
 def json_response(document: Any, *, status: int = 200) -> Response:

@@ -14,8 +14,9 @@ from pypicloud_lite.views.responses import page_response
 
 
 def _format(request: Request) -> Format:
-    query = request.GET.get("format") if request.query_string else None
-    chosen = choose_format(request.environ.get("HTTP_ACCEPT"), query)
+    environ = request.environ
+    query = request.GET.get("format") if environ.get("QUERY_STRING") else None
+    chosen = choose_format(environ.get("HTTP_ACCEPT"), query)
     if chosen is None:
         raise HTTPNotAcceptable(f"This index has: {', '.join(CONTENT_TYPES)}")
     return chosen
