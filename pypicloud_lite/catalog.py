@@ -13,7 +13,7 @@ from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.remembered import Remembered
 from pypicloud_lite.model import DistributionFile, Project, ProjectSummary
 from pypicloud_lite.names import ProjectName
-from pypicloud_lite.simple.cache import PageCache, Rendered
+from pypicloud_lite.simple.cache import PageCache, Rendered, render
 from pypicloud_lite.simple.negotiation import Format
 from pypicloud_lite.simple.pages import ProjectListPage, project_page
 from pypicloud_lite.simple.serialize import (
@@ -94,9 +94,9 @@ class Catalog:
         if not serial:
             raise ProjectMissing(f"No project {name!r} in this index.")
 
-        def make() -> bytes:
+        def make() -> Rendered:
             page = project_page(self.project(name), self._storage.page_url, root=_ROOT_FROM_PAGE)
-            return project_json(page) if format_.is_json else project_html(page)
+            return render(project_json(page) if format_.is_json else project_html(page))
 
         key = ("project", name, format_.is_json)
         return self._pages.get(key, (serial, self._storage.page_epoch()), make)
@@ -104,9 +104,9 @@ class Catalog:
     def project_list_page(self, identity: Identity, format_: Format) -> Rendered:
         """The ready page of all projects that ``identity`` may read."""
 
-        def make() -> bytes:
+        def make() -> Rendered:
             page = ProjectListPage(self.readable_projects(identity))
-            return project_list_json(page) if format_.is_json else project_list_html(page)
+            return render(project_list_json(page) if format_.is_json else project_list_html(page))
 
         key = ("projects", self._rules.reader_class(identity), format_.is_json)
         return self._pages.get(key, self._remembered.get("serial", self._index.serial), make)
@@ -176,8 +176,13 @@ class Catalog:
         Raises:
             FileMissing: the file has none.
         """
-        self._require_core_metadata(file)
-        return self._storage.core_metadata(file)
+        digest = self._core_metadata_digest(file)
+
+        def make() -> Rendered:
+            return Rendered(self._storage.core_metadata(file), f'"{digest}"', None, "")
+
+        key = ("core metadata", file.filename)
+        return self._pages.get(key, (digest, file.stamp), make).body
 
     def locate_core_metadata(self, file: DistributionFile) -> RemoteUrl | None:
         """Where a client gets it; ``None``: here, by :meth:`core_metadata`.
@@ -185,13 +190,14 @@ class Catalog:
         Raises:
             FileMissing: the file has none.
         """
-        self._require_core_metadata(file)
+        self._core_metadata_digest(file)
         return self._storage.locate_core_metadata(file)
 
     @staticmethod
-    def _require_core_metadata(file: DistributionFile) -> None:
+    def _core_metadata_digest(file: DistributionFile) -> str:
         if file.core_metadata_sha256 is None:
             raise FileMissing(f"The file {file.filename!r} has no core metadata.")
+        return file.core_metadata_sha256
 
     def any_core_metadata(self, file: DistributionFile) -> bytes | None:
         """The core metadata of any kind of file, offered to clients or not."""

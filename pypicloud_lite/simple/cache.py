@@ -17,7 +17,10 @@ _OVERHEAD = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A page in one format. Entity tags are strong: they change with every byte (RFC 9110)."""
+    """A page in one format, or another small document.
+
+    Entity tags are strong: they change with every byte (RFC 9110).
+    """
 
     body: bytes
     etag: str
@@ -53,7 +56,7 @@ class PageCache:
         self._size = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, serial: Hashable, make: Callable[[], bytes]) -> Rendered:
+    def get(self, key: Hashable, serial: Hashable, make: Callable[[], Rendered]) -> Rendered:
         """The page ``key`` as of ``serial``, made and kept when it isn't there."""
         found = self._entries.get(key)
         if found is not None and found[0] == serial:
@@ -62,7 +65,7 @@ class PageCache:
             except KeyError:
                 pass  # dropped by another thread just now
             return found[1]
-        page = render(make())
+        page = make()
         self._put(key, serial, page)
         return page
 

@@ -24,9 +24,15 @@ from pypicloud_lite.storage.oserrors import os_translated
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """Serve the bytes of this file."""
+    """Serve the bytes of the file of this key, below this folder."""
 
-    path: Path
+    folder: Path
+    key: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder / self.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import logging
 import os
@@ -76,6 +77,8 @@ CORE_METADATA = ".metadata.meta"
 _OWN_FOLDER = ".pypicloud-lite"
 #: Where the status of every project is kept that isn't simply active.
 STATUSES_FOLDER = f"{_OWN_FOLDER}/status"
+#: Files up to this size are read at once when they are opened, in bytes.
+_SMALL = 1 << 16
 #: Temporary files older than this are of a process that died, in seconds.
 STALE_AFTER = 24 * 3600
 
@@ -317,17 +320,21 @@ class FileStorage(Storage):
         return self.describe(stored)
 
     def open(self, file: DistributionFile) -> IO[bytes]:
-        with os_translated(file.key, may_be_missing=self._spools.is_dir()):
-            stream = self._path(file.key).open("rb")
+        _check_key(file.key)
+        with os_translated(file.key, may_be_missing=self._spools.is_dir):
+            stream = io.FileIO(f"{self._root}/{file.key}")
             found = os.fstat(stream.fileno())
-        if found.st_size != file.size or str(found.st_mtime_ns) != file.stamp.partition("+")[0]:
-            stream.close()
-            raise FileChanged(f"{file.filename} was changed behind the index.")
-        return stream
+            if (found.st_size, str(found.st_mtime_ns)) != (file.size, file.stamp.partition("+")[0]):
+                stream.close()
+                raise FileChanged(f"{file.filename} was changed behind the index.")
+            if found.st_size > _SMALL:
+                return io.BufferedReader(stream)
+            with stream:
+                return io.BytesIO(stream.read(found.st_size))
 
     def core_metadata(self, file: DistributionFile) -> bytes:
         path = self._path(file.key)
-        with os_translated(file.key, may_be_missing=self._spools.is_dir()):
+        with os_translated(file.key, may_be_missing=self._spools.is_dir):
             beside = self._beside(path, CORE_METADATA)
             content = beside.read_bytes() if beside.exists() else None
             wanted = file.core_metadata_sha256
@@ -342,7 +349,8 @@ class FileStorage(Storage):
         return found[0]
 
     def locate(self, file: DistributionFile) -> Location:
-        return LocalFile(self._path(file.key))
+        _check_key(file.key)
+        return LocalFile(self._root, file.key)
 
     # -- changing --------------------------------------------------------------------------
 
@@ -417,9 +425,7 @@ class FileStorage(Storage):
         return f"sqlite:///{folder / 'index.sqlite'}"
 
     def _path(self, key: str) -> Path:
-        """The path of a key: the one door to the disk, which lets nobody out of the folder."""
-        if not key or key.startswith("/") or "\0" in key or ".." in key.split("/"):
-            raise FileMissing(f"No file {key!r}.")
+        _check_key(key)
         return self._root / key
 
     @staticmethod
@@ -434,6 +440,16 @@ class FileStorage(Storage):
                 if path.stat().st_mtime < limit:
                     path.unlink()
                     LOG.info("removed the leftover of an interrupted upload: %s", path.name)
+
+
+def _check_key(key: str) -> None:
+    """The one door to the disk, which lets nobody out of the folder.
+
+    Raises:
+        FileMissing: no file has this key.
+    """
+    if not key or key.startswith("/") or "\0" in key or ".." in key.split("/"):
+        raise FileMissing(f"No file {key!r}.")
 
 
 def _stat_or_none(path: Path) -> os.stat_result | None:

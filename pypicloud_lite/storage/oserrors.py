@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pypicloud_lite.errors import FileMissing, FileRefused, StorageFull, StorageUnavailable
@@ -12,12 +12,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def os_translated(what: str, *, may_be_missing: bool = True) -> Iterator[None]:
+def os_translated(what: str, *, may_be_missing: bool | Callable[[], bool] = True) -> Iterator[None]:
     """Raise our errors instead of ``OSError``.
 
     Args:
         what: the file, for the sentence.
         may_be_missing: a file that isn't there is simply missing; else it is the storage's fault.
+            A function is asked when something failed.
 
     Raises:
         FileMissing, FileRefused, StorageFull, StorageUnavailable: from the error.
@@ -25,6 +26,8 @@ def os_translated(what: str, *, may_be_missing: bool = True) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
+        if callable(may_be_missing):
+            may_be_missing = may_be_missing()
         if may_be_missing and isinstance(exc, FileNotFoundError | NotADirectoryError):
             raise FileMissing(f"No file {what!r} in the storage.") from exc
         reason = exc.strerror or str(exc)

@@ -13,16 +13,17 @@ from pypicloud_lite.views.errors import method_not_allowed
 
 #: Name, pattern, context factory, methods. The first pattern that fits wins.
 Routes = tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...]
+_FILE = "/api/package/{project}/{filename}"
 FIRST_ROUTES: Routes = (
     ("page", "/simple/{project}/", contexts.page, ("GET",)),
     # Actions on a project; their names are no valid filenames.
     ("yank", "/api/package/{project}/yank", contexts.project, ("POST",)),
     ("unyank", "/api/package/{project}/unyank", contexts.project, ("POST",)),
     ("status", "/api/package/{project}/status", contexts.project, ("POST",)),
-    ("file", "/api/package/{project}/{filename}", contexts.project, ("GET", "POST", "DELETE")),
-    ("list", "/simple/", None, ("GET", "POST")),
 )
 ROUTES: Routes = (
+    ("file", _FILE, contexts.project, ("GET", "POST", "DELETE")),
+    ("list", "/simple/", None, ("GET", "POST")),
     ("list_bare", "/simple", None, ("GET", "POST")),
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
@@ -58,6 +59,9 @@ def includeme(config: Configurator) -> None:
     config.add_traverser(contexts.Found)
     for name, pattern, factory, methods in FIRST_ROUTES:
         _add_route(config, name, pattern, factory, methods)
+    # Apart from what changes files, so that no other view is tried before it.
+    reading = ("GET", "HEAD")
+    config.add_route("download", _FILE, factory=contexts.project, request_method=reading)
     config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
     for number, base in enumerate(HATCH_BASES):
         _add_route(config, f"hatch_{number}", base + "{project}/", contexts.page, ("GET",))

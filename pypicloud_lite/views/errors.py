@@ -47,7 +47,9 @@ _JSON = ("application/json", "application/vnd.pypi.simple.v1+json")
 @exception_view_config(RedirectTo)
 def redirect(exc: RedirectTo, request: Request) -> Response:
     """A URL that has a better one."""
-    return Redirect(exc.location, 301 if exc.permanent else 302)
+    return Redirect(
+        exc.location, HTTPStatus.MOVED_PERMANENTLY if exc.permanent else HTTPStatus.FOUND
+    )
 
 
 @exception_view_config(errors.PypicloudLiteError)

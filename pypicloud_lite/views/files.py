@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -12,17 +14,21 @@ from pyramid.view import view_config
 
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.model import DistributionFile
+from pypicloud_lite.names import ProjectName
 from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
 from pypicloud_lite.storage.base import LocalFile, RemoteUrl
+from pypicloud_lite.views.headers import Headers
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
-from pypicloud_lite.views.responses import VARY_BY_USER, Redirect, cache_control, matches
+from pypicloud_lite.views.responses import VARY_BY_USER, Exact, Redirect, cache_control, matches
 
 METADATA_SUFFIX = ".metadata"
+_OK, _NOT_MODIFIED = "200 OK", "304 Not Modified"
+_MODIFIED = "Last-Modified"
 _BLOCK = 1 << 18
 
 
-@view_config(route_name="file", request_method="GET", permission="read")
+@view_config(route_name="download", request_method="GET", permission="read")
 def download(context: ProjectResource, request: Request) -> Response:
     """A file of this project, or its core metadata."""
     catalog = request.services.catalog
@@ -34,7 +40,11 @@ def download(context: ProjectResource, request: Request) -> Response:
     location = catalog.locate(file)
     if isinstance(location, RemoteUrl) and _may_redirect(request, location):
         # A URL signed for GET fails for HEAD; what clients ask HEAD for, the index knows.
-        return _head(request, file) if request.method == "HEAD" else _elsewhere(location)
+        return (
+            _head(request, file)
+            if request.environ["REQUEST_METHOD"] == "HEAD"
+            else _elsewhere(location)
+        )
     return _stream(request, *catalog.open(file), local=isinstance(location, LocalFile))
 
 
@@ -55,47 +65,51 @@ def _core_metadata(request: Request, file: DistributionFile) -> Response:
     if location is not None and request.method == "GET" and _may_redirect(request, location):
         return _elsewhere(location)
     content = catalog.core_metadata(file)
-    headers = _caching(request, file, f'"{file.core_metadata_sha256}"')
-    if matches(request.environ.get("HTTP_IF_NONE_MATCH"), headers[0][1]):
-        return Response(status=304, headerlist=headers)
+    etag = f'"{file.core_metadata_sha256}"'
+    headers = [("ETag", etag), *_caching(request, file.project)]
+    if matches(request.environ.get("HTTP_IF_NONE_MATCH"), etag):
+        return Exact(status=_NOT_MODIFIED, headerlist=headers)
     headers += [
         ("Content-Type", "application/octet-stream"),
         ("Content-Length", str(len(content))),
     ]
-    return Response(status=200, headerlist=headers, app_iter=[content])
+    return Exact(status=_OK, headerlist=headers, app_iter=[content])
 
 
 def _elsewhere(location: RemoteUrl) -> Response:
-    response = Redirect(location.url)
     # The URL is a key to the file: no shared cache may hand it to others.
-    response.headers["Cache-Control"] = cache_control(public=False, max_age=location.seconds)
-    response.headers["Vary"] = VARY_BY_USER
-    return response
+    kept = cache_control(public=False, max_age=location.seconds)
+    return Redirect(location.url, caching=(("Cache-Control", kept), ("Vary", VARY_BY_USER)))
 
 
-def _caching(request: Request, file: DistributionFile, etag: str) -> list[tuple[str, str]]:
+def _caching(request: Request, project: ProjectName) -> Headers:
+    """For how long, and for whom, what is said of a file of this project may be kept."""
     services = request.services
     max_age = services.settings.package_max_age
     if max_age is None:
         max_age = 0 if services.rules.overwrite_groups else IMMUTABLE_SECONDS
-    public = services.rules.is_public(file.project)
     immutable = max_age >= IMMUTABLE_SECONDS
-    headers = [
-        ("ETag", etag),
-        ("Cache-Control", cache_control(public=public, max_age=max_age, immutable=immutable)),
-    ]
-    return headers if public else [*headers, ("Vary", VARY_BY_USER)]
+    if services.rules.is_public(project):
+        return (
+            ("Cache-Control", cache_control(public=True, max_age=max_age, immutable=immutable)),
+        )
+    private = cache_control(public=False, max_age=max_age, immutable=immutable)
+    return ("Cache-Control", private), ("Vary", VARY_BY_USER)
 
 
-def _file_headers(request: Request, file: DistributionFile) -> dict[str, str]:
+def _etag(file: DistributionFile) -> str:
+    return f'"{file.sha256 or file.stamp}"'
+
+
+@lru_cache(maxsize=4096)
+def _about(filename: str, etag: str, modified: datetime) -> Headers:
     """What every answer about a file says of it."""
-    modified = format_datetime(file.upload_time.replace(microsecond=0), usegmt=True)
-    return {
-        **dict(_caching(request, file, f'"{file.sha256 or file.stamp}"')),
-        "Last-Modified": modified,
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": f'attachment; filename="{file.filename}"',
-    }
+    return (
+        ("ETag", etag),
+        (_MODIFIED, format_datetime(modified.replace(microsecond=0), usegmt=True)),
+        ("Accept-Ranges", "bytes"),
+        ("Content-Disposition", f'attachment; filename="{filename}"'),
+    )
 
 
 def _is_known(environ: dict[str, Any], etag: str, file: DistributionFile) -> bool:
@@ -111,11 +125,13 @@ def _is_known(environ: dict[str, Any], etag: str, file: DistributionFile) -> boo
 
 
 def _head(request: Request, file: DistributionFile) -> Response:
-    headers = _file_headers(request, file) | {
-        "Content-Type": "application/octet-stream",
-        "Content-Length": str(file.size),
-    }
-    return Response(status=200, headerlist=list(headers.items()), app_iter=[])
+    headers = [
+        *_about(file.filename, _etag(file), file.upload_time),
+        *_caching(request, file.project),
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Length", str(file.size)),
+    ]
+    return Exact(status=_OK, headerlist=headers, app_iter=[])
 
 
 def _stream(
@@ -127,40 +143,45 @@ def _stream(
         local: reading never waits, so that the server may do so outside of its threads.
     """
     environ = request.environ
-    about = _file_headers(request, file)
-    etag, modified = about["ETag"], about["Last-Modified"]
-    headers = list(about.items())
+    etag = _etag(file)
+    about = _about(file.filename, etag, file.upload_time)
+    headers = [*about, *_caching(request, file.project)]
     size = file.size
     if _is_known(environ, etag, file):
         stream.close()
-        return Response(status=304, headerlist=headers)
-    start, stop, status = 0, size, 200
+        return Exact(status=_NOT_MODIFIED, headerlist=headers)
+    start, stop, status = 0, size, _OK
     condition = environ.get("HTTP_IF_RANGE")
-    if request.method == "GET" and condition in (None, etag, modified):
+    if environ["REQUEST_METHOD"] == "GET" and condition in (None, etag, dict(about)[_MODIFIED]):
         try:
             wanted = parse_range(environ.get("HTTP_RANGE"), size)
         except Unsatisfiable:
             stream.close()
-            headers.append(("Content-Range", f"bytes */{size}"))
-            return Response(status=416, headerlist=[*headers, ("Content-Length", "0")])
+            headers += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
+            return Exact(status="416 Range Not Satisfiable", headerlist=headers)
         if wanted is not None:
             start, stop = wanted
-            status = 206
+            status = "206 Partial Content"
             headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
     headers.append(("Content-Type", "application/octet-stream"))
     headers.append(("Content-Length", str(stop - start)))
     stream.seek(start)
-    return Response(
-        status=status,
-        headerlist=headers,
-        app_iter=_body(environ, stream, stop - start, whole=local and stop - start == size),
-    )
+    body = _body(environ, stream, stop - start, whole=local and stop - start == size)
+    return Exact(status=status, headerlist=headers, app_iter=body)
 
 
-def _body(environ: dict[str, Any], stream: IO[bytes], length: int, *, whole: bool) -> Any:
+def _body(
+    environ: dict[str, Any], stream: IO[bytes], length: int, *, whole: bool
+) -> Iterable[bytes]:
+    if length <= _BLOCK:
+        try:
+            return [b"".join(_Range(stream, length))]
+        finally:
+            stream.close()
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is not None and whole:
-        return wrapper(stream, _BLOCK)
+        wrapped: Iterable[bytes] = wrapper(stream, _BLOCK)
+        return wrapped
     return _Range(stream, length)
 
 

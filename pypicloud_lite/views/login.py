@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import cast
 
 from pyramid.config import Configurator
@@ -51,7 +52,7 @@ def login(request: Request) -> Response:
     if is_json(request):
         return json_response({"user": user, "csrf_token": token})
     wanted = fields.get("next", "")
-    return Redirect(wanted if _LOCAL_PATH.match(wanted) else _HOME, 303)
+    return Redirect(wanted if _LOCAL_PATH.match(wanted) else _HOME, HTTPStatus.SEE_OTHER)
 
 
 def logout(request: Request) -> Response:
@@ -60,7 +61,9 @@ def logout(request: Request) -> Response:
     _check_token(request, fields.get("csrf_token"))
     if request.identity.by_session:
         _sessions(request).end(request)
-    return json_response({"user": None}) if is_json(request) else Redirect(_HOME, 303)
+    return (
+        json_response({"user": None}) if is_json(request) else Redirect(_HOME, HTTPStatus.SEE_OTHER)
+    )
 
 
 def _check_token(request: Request, field: str | None, *, needed: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 
 from pyramid.response import Response
@@ -39,10 +40,15 @@ class Exact(Response):
 class Redirect(Exact):
     """A redirect without a body."""
 
-    def __init__(self, location: str, status: int = 302) -> None:
-        super().__init__(status=status, content_type="text/plain")
-        self.headers["Location"] = location
-        self.headers["Cache-Control"] = "no-cache"
+    def __init__(
+        self,
+        location: str,
+        status: HTTPStatus = HTTPStatus.FOUND,
+        *,
+        caching: Headers = (("Cache-Control", "no-cache"),),
+    ) -> None:
+        headers = [("Location", location), ("Content-Length", "0"), *caching]
+        super().__init__(status=f"{status} {status.phrase}", headerlist=headers, app_iter=[])
 
 
 def cache_control(*, public: bool, max_age: int, immutable: bool = False) -> str:

@@ -88,7 +88,7 @@ def client(make_client: Callable[..., Client]) -> Client:
 
 def test_the_introspection_finds_what_there_is(client: Client) -> None:
     found = {(view.route, view.method) for view in views(client)}
-    assert {("file", "GET"), ("file", "DELETE"), ("legacy", "POST"), ("home", "GET")} <= found
+    assert {("download", "GET"), ("file", "DELETE"), ("legacy", "POST"), ("home", "GET")} <= found
     assert len(found) > 30
 
 

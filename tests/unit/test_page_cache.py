@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gzip
 
-from pypicloud_lite.simple.cache import PageCache, render
+from pypicloud_lite.simple.cache import PageCache, Rendered, render
 
 
 def test_a_page_is_made_once_per_serial() -> None:
     made: list[int] = []
 
-    def make(serial: int) -> bytes:
+    def make(serial: int) -> Rendered:
         made.append(serial)
-        return str(serial).encode()
+        return render(str(serial).encode())
 
     cache = PageCache(1 << 20)
     for serial in (1, 1, 2, 2, 1):
@@ -27,7 +27,7 @@ def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
     cache = PageCache(10 * 2000)
 
     def get(number: int) -> None:
-        cache.get(number, 1, lambda: made.append(number) or bytes([number]) * 400)
+        cache.get(number, 1, lambda: made.append(number) or render(bytes([number]) * 400))
 
     for number in range(20):
         get(number)
@@ -41,7 +41,7 @@ def test_memory_is_bounded_and_the_oldest_goes_first() -> None:
 
 def test_a_page_larger_than_the_cache_is_served_all_the_same() -> None:
     cache = PageCache(100)
-    assert cache.get("k", 1, lambda: b"x" * 5000).body == b"x" * 5000
+    assert cache.get("k", 1, lambda: render(b"x" * 5000)).body == b"x" * 5000
     assert not cache._entries
 
 
