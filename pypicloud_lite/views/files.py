@@ -117,8 +117,11 @@ def _is_known(environ: dict[str, Any], etag: str, file: DistributionFile) -> boo
     tags = environ.get("HTTP_IF_NONE_MATCH")
     if tags is not None:
         return matches(tags, etag)
+    date = environ.get("HTTP_IF_MODIFIED_SINCE")
+    if date is None:
+        return False
     try:
-        since = parsedate_to_datetime(environ.get("HTTP_IF_MODIFIED_SINCE", ""))
+        since = parsedate_to_datetime(date)
     except ValueError:
         return False
     return since.tzinfo is not None and file.upload_time.replace(microsecond=0) <= since
@@ -152,7 +155,8 @@ def _stream(
         return Exact(status=_NOT_MODIFIED, headerlist=headers)
     start, stop, status = 0, size, _OK
     condition = environ.get("HTTP_IF_RANGE")
-    if environ["REQUEST_METHOD"] == "GET" and condition in (None, etag, dict(about)[_MODIFIED]):
+    fits = condition is None or condition in (etag, dict(about)[_MODIFIED])
+    if fits and environ["REQUEST_METHOD"] == "GET":
         try:
             wanted = parse_range(environ.get("HTTP_RANGE"), size)
         except Unsatisfiable:
