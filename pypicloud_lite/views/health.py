@@ -9,7 +9,7 @@ from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
-from pypicloud_lite.errors import PypicloudLiteError
+from pypicloud_lite.errors import IndexBuilding, PypicloudLiteError
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import json_response
 
@@ -38,6 +38,9 @@ def _state(*checks: Callable[[], None]) -> str:
     try:
         for check in checks:
             check()
+    except IndexBuilding as exc:  # which is no failure; what is one, the log has already
+        LOG.warning("health check failed: %s", exc)
+        return exc.message
     except PypicloudLiteError as exc:
         LOG.error("health check failed: %s", exc)
         return exc.message
