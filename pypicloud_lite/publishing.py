@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
@@ -23,6 +22,7 @@ from pypicloud_lite.archives.metadata import (
     check_requires_python,
     parse_core_metadata,
 )
+from pypicloud_lite.digesting import Digest
 from pypicloud_lite.errors import (
     Denied,
     DigestMismatch,
@@ -54,14 +54,6 @@ from pypicloud_lite.storage.base import Spool, Storage
 LOG = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-
-
-class Digest(Protocol):
-    """What hashlib's objects have in common."""
-
-    def update(self, data: bytes, /) -> None: ...  # noqa: D102
-
-    def hexdigest(self) -> str: ...  # noqa: D102
 
 
 #: Digest fields of the upload API -> how to compute them.
