@@ -127,3 +127,9 @@ def test_no_thread_is_left_behind() -> None:
     check(*OTHERS)
     verdict(damaged(b"x", crc=1), *OTHERS)
     assert helpers() == []
+
+
+def test_threads_do_not_read_each_others_bytes() -> None:
+    larger = [Part(b"demo/%02d" % n, random.Random(n).randbytes(600_000)) for n in range(20)]
+    for _attempt in range(3):
+        assert check(*larger).core_metadata
