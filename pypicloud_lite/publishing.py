@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import Permission, Rules
@@ -23,6 +22,7 @@ from pypicloud_lite.archives.metadata import (
     check_requires_python,
     parse_core_metadata,
 )
+from pypicloud_lite.digesting import Digest
 from pypicloud_lite.errors import (
     Denied,
     DigestMismatch,
@@ -54,14 +54,6 @@ from pypicloud_lite.storage.base import Spool, Storage
 LOG = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-
-
-class Digest(Protocol):
-    """What hashlib's objects have in common."""
-
-    def update(self, data: bytes, /) -> None: ...  # noqa: D102
-
-    def hexdigest(self) -> str: ...  # noqa: D102
 
 
 #: Digest fields of the upload API -> how to compute them.
@@ -187,18 +179,31 @@ class Publishing:
         self, file: DistributionFile, core_metadata: bytes | None, spool: Spool, identity: Identity
     ) -> Published:
         """Storage first, then index, while nobody else changes this name."""
-        known = self._index.file(file.project, file.filename)
-        if known is not None and self._is_there(known):
+        known = self._known(file)
+        if known is not None:
             if known.sha256 is not None and known.sha256 == file.sha256:
                 return Published(known, changed=False)
             file = replace(file, key=known.key)
-        else:
-            known = None
-            self._refuse_other_spellings(file.filename)
         may_replace = self._rules.permits(identity, file.project, Permission.OVERWRITE)
         published = self._storage.put(file, spool, core_metadata, replace=may_replace)
         self._index.put(published)
         return Published(published, changed=True, replaced=known is not None)
+
+    def _known(self, file: DistributionFile) -> DistributionFile | None:
+        """What the index says of the name, if the storage has it, too.
+
+        Raises:
+            FileExists: the name is taken in another case: on some disks it is the same file.
+        """
+        spellings = self._index.spellings(file.filename)
+        if file.filename in spellings:
+            known = self._index.file(file.project, file.filename)
+            if known is not None and self._is_there(known):
+                return known
+        for spelling in spellings:
+            if spelling != file.filename:
+                raise FileExists(spelling)
+        return None
 
     def _is_there(self, known: DistributionFile) -> bool:
         """Whether the storage has what the index says."""
@@ -235,12 +240,6 @@ class Publishing:
             uploader=user,
             upload_time=utcnow(),
         )
-
-    def _refuse_other_spellings(self, filename: str) -> None:
-        """Refuse a name that is taken in another case: on some disks it is the same file."""
-        for spelling in self._index.spellings(filename):
-            if spelling != filename:
-                raise FileExists(spelling)
 
     def delete(self, project: ProjectName, filename: str, identity: Identity) -> DistributionFile:
         """Delete a file.

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import IO
 
 from pypicloud_lite.archives.checks import Checks, Oddities
+from pypicloud_lite.archives.content import read_member
+from pypicloud_lite.archives.members import read_all
 from pypicloud_lite.archives.metadata import MAX_METADATA
 from pypicloud_lite.archives.read import EGG_INFO, is_pkg_info, naming
 from pypicloud_lite.archives.tarheaders import BLOCK, looks_like_tar
 from pypicloud_lite.archives.tars import TarWalk
 from pypicloud_lite.archives.wheels import check_wheel
 from pypicloud_lite.archives.zipend import looks_like_zip
-from pypicloud_lite.archives.zips import Member, contents, read_member, walk_zip
+from pypicloud_lite.archives.zips import Member, walk_zip
 from pypicloud_lite.errors import InvalidArchive, Oddity
 from pypicloud_lite.names import FileName
 
@@ -69,9 +71,8 @@ def _check_zip(file: IO[bytes], name: FileName, checks: Checks, odd: Oddities) -
     core_metadata = read_member(file, _only(found), MAX_METADATA)
     if name.packagetype == "sdist":
         _check_one_folder(members, odd)
-    for member in members.values():
-        for _piece in contents(file, member):
-            pass
+    for _digest in read_all(file, [(member, None) for member in members.values()]):
+        pass
     return core_metadata
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 from pypicloud_lite.errors import InvalidArchive
 
-_INPUT = 1 << 16
+_INPUT = 1 << 18
 _OUTPUT = 1 << 20
 
 #: For zlib: a bare deflate stream (RFC 1951), or one with a gzip header (RFC 1952).

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO
 
 from pypicloud_lite.archives.checks import Oddities
+from pypicloud_lite.archives.members import read_all
 from pypicloud_lite.archives.paths import check_path, shown
-from pypicloud_lite.archives.zips import Member, contents
+from pypicloud_lite.archives.zips import Member
 from pypicloud_lite.errors import InvalidArchive
 
 #: Longest RECORD that is read, in bytes.
@@ -30,6 +31,11 @@ class Row:
     algorithm: str = ""
     digest: str = ""
     size: str = ""
+
+    @property
+    def known(self) -> str | None:
+        """The algorithm, if it is one that counts."""
+        return self.algorithm if self.algorithm in _ALGORITHMS else None
 
 
 def read_record(record: bytes, most: int, odd: Oddities) -> dict[str, Row]:
@@ -80,25 +86,23 @@ def check_record(
     unrecorded = {f"{dist_info}/{name}" for name in _UNRECORDED}
     for path in rows.keys() - members.keys() - unrecorded:
         odd.note("record", f"RECORD lists {shown(path)}, which isn't in the wheel")
-    for path, member in members.items():
-        if not member.is_folder and path not in unrecorded and path not in rows:
-            odd.note("record", f"{shown(path)} is not in RECORD")
-        _check_content(file, member, rows.get(path, Row()), odd)
+    wanted = [(member, rows.get(path, Row()).known) for path, member in members.items()]
+    with closing(read_all(file, wanted)) as digests:
+        for path, member in members.items():
+            if not member.is_folder and path not in unrecorded and path not in rows:
+                odd.note("record", f"{shown(path)} is not in RECORD")
+            _check_content(member, rows.get(path, Row()), next(digests), odd)
     for path in rows.keys() & members.keys() - unrecorded:
         if not rows[path].digest:
             odd.note("record", f"RECORD has no hash of {shown(path)}")
 
 
-def _check_content(file: IO[bytes], member: Member, row: Row, odd: Oddities) -> None:
-    """Read a member to its end, whether RECORD has a hash of it or not."""
-    digest = hashlib.new(row.algorithm) if row.algorithm in _ALGORITHMS else None
-    for piece in contents(file, member):
-        if digest is not None:
-            digest.update(piece)
+def _check_content(member: Member, row: Row, digest: bytes | None, odd: Oddities) -> None:
+    """Compare a member with its line, whether that has a hash or not."""
     if row.digest and digest is None:
         odd.note("record", f"RECORD has no sha256 or better of {shown(member.name)}")
     elif digest is not None:
-        computed = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+        computed = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if computed != row.digest.rstrip("="):
             odd.note("record", f"the hash of {shown(member.name)} isn't that in RECORD")
     if row.size and row.size != str(member.size):

@@ -9,10 +9,11 @@ from email.parser import BytesHeaderParser
 from typing import IO
 
 from pypicloud_lite.archives.checks import Checks, Oddities
+from pypicloud_lite.archives.content import read_member
 from pypicloud_lite.archives.metadata import MAX_METADATA
 from pypicloud_lite.archives.paths import shown
 from pypicloud_lite.archives.records import MAX_RECORD, check_record, read_record
-from pypicloud_lite.archives.zips import Member, read_member
+from pypicloud_lite.archives.zips import Member
 from pypicloud_lite.errors import InvalidArchive, InvalidName
 from pypicloud_lite.names import FileName, project_name, same_version
 

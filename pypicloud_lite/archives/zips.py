@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from pypicloud_lite.archives.checks import Checks, Oddities
-from pypicloud_lite.archives.inflate import RAW, inflated
 from pypicloud_lite.archives.paths import shown
 from pypicloud_lite.archives.zipend import find_directory
 from pypicloud_lite.archives.zipentries import (
@@ -31,7 +28,6 @@ from pypicloud_lite.errors import InvalidArchive
 _LOCAL = struct.Struct("<6x2H4x3L2H")
 #: Data descriptors by their length: 32 or 64 bits, without or with a signature.
 _DESCRIPTORS = {12: "<3L", 16: "<4x3L", 20: "<L2Q", 24: "<4xL2Q"}
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,52 +73,6 @@ def walk_zip(file: IO[bytes], checks: Checks, oddities: Oddities) -> dict[str, M
         raise InvalidArchive("data lies before its first member")
     members = (_read_local(file, entry, end) for entry, end in zip(entries, ends[1:], strict=True))
     return {member.name: member for member in members}
-
-
-def contents(file: IO[bytes], member: Member) -> Iterator[bytes]:
-    """The content of a member in pieces of at most a mebibyte, verified at its end.
-
-    Raises:
-        InvalidArchive: its size or CRC isn't what the directory says.
-    """
-    file.seek(member.start)
-    left, size, crc = member.compressed, 0, 0
-
-    def read(most: int) -> bytes:
-        nonlocal left
-        data = file.read(min(most, left))
-        left -= len(data)
-        return data
-
-    stream = _inflated(read) if member.deflated else iter(lambda: read(_PIECE), b"")
-    for piece in stream:
-        size += len(piece)
-        if size > member.size:
-            break
-        crc = zlib.crc32(piece, crc)
-        yield piece
-    if (size, crc, left) != (member.size, member.crc, 0):
-        raise InvalidArchive(f"the member {shown(member.name)} isn't what the directory says")
-
-
-def _inflated(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    rest = yield from inflated(read, RAW)
-    if rest:
-        raise InvalidArchive("data lies between two members")
-
-
-def read_member(file: IO[bytes], member: Member, most: int) -> bytes:
-    """The whole content of a small member.
-
-    Args:
-        most: bytes.
-
-    Raises:
-        InvalidArchive: it is larger, or broken.
-    """
-    if member.size > most:
-        raise InvalidArchive(f"the member {shown(member.name)} is larger than {most} bytes")
-    return b"".join(contents(file, member))
 
 
 def _read_local(file: IO[bytes], entry: Entry, end: int) -> Member:

@@ -6,14 +6,17 @@ import logging
 import time
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     Connection,
     Engine,
+    Executable,
     Row,
     Select,
+    Table,
     delete,
     func,
     insert,
@@ -64,7 +67,11 @@ class SqlIndex(Index):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        # Made once, since making them takes longer than executing them.
+        upsert = partial(_upsert, sqlite if engine.dialect.name == "sqlite" else postgresql)
+        self._upsert_files = upsert(files, [c.name for c in files.c if not c.primary_key])
+        self._upsert_projects = upsert(projects, ["serial"])
+        self._upsert_tombstones = upsert(tombstones, ["serial"])
         self._prepared = False
         path = database_file(engine)
         #: Of a database that other hosts use, too, only the database itself knows.
@@ -346,22 +353,16 @@ class SqlIndex(Index):
     def _put(self, connection: Connection, batch: Collection[DistributionFile]) -> None:
         if not batch:
             return
-        old = connection.scalars(
-            select(files.c.project).where(files.c.filename.in_([file.filename for file in batch]))
+        filled = {file.project for file in batch}
+        statement = select(files.c.project).where(
+            files.c.filename.in_([file.filename for file in batch])
         )
-        touched = set(old) | {file.project for file in batch}
-        serial = self._touch(connection, touched, len(batch))
+        left = set(connection.scalars(statement)) - filled
+        serial = self._touch(connection, filled | left, len(batch))
         rows = [_row(file) | {"serial": serial} for file in batch]
-        upsert = self._insert(files)
-        columns = {
-            column.name: upsert.excluded[column.name]
-            for column in files.c
-            if not column.primary_key
-        }
-        connection.execute(
-            upsert.on_conflict_do_update(index_elements=[files.c.filename], set_=columns), rows
-        )
-        self._drop_empty(connection, touched)
+        connection.execute(self._upsert_files, rows)
+        if left:
+            self._drop_empty(connection, left)
 
     def _remove(self, connection: Connection, filenames: Collection[str]) -> bool:
         """Remove files; whether any was there."""
@@ -376,11 +377,8 @@ class SqlIndex(Index):
         return True
 
     def _bury(self, connection: Connection, filenames: Collection[str], serial: int) -> None:
-        upsert = self._insert(tombstones)
         connection.execute(
-            upsert.on_conflict_do_update(
-                index_elements=[tombstones.c.filename], set_={"serial": upsert.excluded.serial}
-            ),
+            self._upsert_tombstones,
             [{"filename": filename, "serial": serial} for filename in filenames],
         )
 
@@ -407,13 +405,7 @@ class SqlIndex(Index):
             for name in sorted(names)
         ]
         if rows:
-            upsert = self._insert(projects)
-            connection.execute(
-                upsert.on_conflict_do_update(
-                    index_elements=[projects.c.name], set_={"serial": upsert.excluded.serial}
-                ),
-                rows,
-            )
+            connection.execute(self._upsert_projects, rows)
         return serial
 
     @staticmethod
@@ -443,6 +435,18 @@ class SqlIndex(Index):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _upsert(dialect: Any, table: Table, columns: Collection[str]) -> Executable:
+    """Adds rows, or replaces these columns of those that are there."""
+    statement = dialect.insert(table)
+    return cast(
+        Executable,
+        statement.on_conflict_do_update(
+            index_elements=list(table.primary_key),
+            set_={name: statement.excluded[name] for name in columns},
+        ),
+    )
 
 
 def _our_tables(connection: Connection) -> set[str]:

@@ -140,19 +140,19 @@ class FileStorage(Storage):
     ) -> DistributionFile:
         final = self._path(file.key)
         with os_translated(file.key, may_be_missing=False), self.changing(file.filename):
-            _sync_file(spool.file)
+            _make_readable(spool.file)
+            os.fsync(spool.file.fileno())
             assert spool.path is not None
-            if not self._publish(spool.path, final, file, replace=replace):
-                _sync_folder(final.parent)  # who published may not have come so far
-                return self._existing(file)
-            self._write_facts(file, final, core_metadata)
+            if self._publish(spool.path, final, file, replace=replace):
+                self._write_facts(file, final, core_metadata)
+            self._sync_names(final)  # also where someone published who may not have come so far
             return self._existing(file)
 
     def _publish(self, source: Path, final: Path, file: DistributionFile, *, replace: bool) -> bool:
         """Give the spooled file its name. False: the same bytes have it already."""
         for _attempt in range(10):  # a deletion may remove the empty folders under our feet
             try:
-                self._make_folders(final.parent)
+                final.parent.mkdir(parents=True, exist_ok=True)
                 if replace and final.exists():
                     self._replace(source, final)
                 else:
@@ -216,26 +216,35 @@ class FileStorage(Storage):
     def _write_facts(
         self, file: DistributionFile, final: Path, core_metadata: bytes | None = None
     ) -> None:
+        """Write what lies beside the file; the caller syncs its folder."""
         if core_metadata is not None:
-            self._write(self._beside(final, CORE_METADATA), core_metadata)
+            # With a digest in the facts, what a power loss leaves of it is noticed and not served.
+            durable = file.core_metadata_sha256 is None
+            self._write(self._beside(final, CORE_METADATA), core_metadata, durable=durable)
         meta = to_meta(file, written=final.stat().st_mtime)
         content = json.dumps(meta, ensure_ascii=False, sort_keys=True)
         self._write(self._beside(final, META), content.encode())
-        _sync_folder(final.parent)
 
-    def _write(self, target: Path, content: bytes) -> None:
-        """Replace a small file atomically; the caller syncs its folder."""
+    def _write(self, target: Path, content: bytes, *, durable: bool = True) -> None:
+        """Replace a small file atomically; the caller syncs its folder.
+
+        Args:
+            durable: whether its bytes survive a power loss as soon as its name does.
+        """
         with self.spool() as spool:
             spool.file.write(content)
-            _sync_file(spool.file)
+            _make_readable(spool.file)
+            if durable:
+                os.fsync(spool.file.fileno())
             assert spool.path is not None
             os.replace(spool.path, target)
 
-    @staticmethod
-    def _make_folders(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder.parent)
-        _sync_folder(folder.parent.parent)
+    def _sync_names(self, path: Path) -> None:
+        """Make the name of a file survive a power loss, with those of its folders."""
+        for folder in path.parents:
+            _sync_folder(folder)
+            if folder == self._root:
+                break
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -360,6 +369,7 @@ class FileStorage(Storage):
             if path.stat().st_size != file.size:
                 raise FileChanged(f"{file.filename} was changed behind the index.")
             self._write_facts(file, path)
+            _sync_folder(path.parent)
             return self._existing(file)
 
     def delete(self, file: DistributionFile) -> None:
@@ -459,11 +469,10 @@ def _stat_or_none(path: Path) -> os.stat_result | None:
         return None
 
 
-def _sync_file(file: IO[bytes]) -> None:
-    """Make the bytes of a temporary file survive a power loss, and readable for all."""
+def _make_readable(file: IO[bytes]) -> None:
+    """Bring all bytes to a temporary file, which is for everyone to read."""
     file.flush()
     os.fchmod(file.fileno(), 0o644)
-    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

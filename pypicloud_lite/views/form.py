@@ -19,6 +19,7 @@ from multipart import (
     parse_options_header,
 )
 
+from pypicloud_lite.digesting import Digest, Digesting
 from pypicloud_lite.errors import InvalidFilename, InvalidForm, TooLarge, UnsupportedCoding
 from pypicloud_lite.model import Digests
 from pypicloud_lite.publishing import DIGEST_FIELDS, Upload
@@ -83,7 +84,8 @@ class _Receiver:
         self._form_size = 0
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self._extra: dict[str, Any] = {}
+        self._extra: dict[str, Digest] = {}
+        self.digesting = Digesting([self._sha256, self._md5])
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self.size = 0
@@ -100,7 +102,8 @@ class _Receiver:
             self.filename = filename
             # The client said which digests it wants verified; sha256 and md5 we keep anyway.
             if "blake2_256_digest" in self.fields:
-                self._extra["blake2_256_digest"] = hashlib.blake2b(digest_size=32)
+                blake2 = self._extra["blake2_256_digest"] = hashlib.blake2b(digest_size=32)
+                self.digesting.add(blake2)
         elif filename is not None and name not in _OTHER_FILES:
             raise InvalidForm(f"{name[:100]!r} must be a text field, not a file.")
         elif name in self.fields:
@@ -118,10 +121,7 @@ class _Receiver:
             if self.size > self.limits.file:
                 raise TooLarge(f"File too large. The limit is {self.limits.file} bytes.")
             self._spool.write(chunk)
-            self._sha256.update(chunk)
-            self._md5.update(chunk)
-            for digest in self._extra.values():
-                digest.update(chunk)
+            self.digesting.update(chunk)
             return
         self._form_size += len(chunk)
         if len(part.data) + len(chunk) > part.limit:
@@ -177,7 +177,8 @@ def received_upload(
         raise TooLarge(f"File too large. The limit is {limits.file} bytes.")
     with spool() as spooled:
         receiver = _Receiver(spooled, limits)
-        _feed(receiver, environ["wsgi.input"], boundary, length)
+        with receiver.digesting:
+            _feed(receiver, environ["wsgi.input"], boundary, length)
         check(receiver.fields)
         if receiver.filename is None:
             raise InvalidForm("Upload payload does not have a file.")

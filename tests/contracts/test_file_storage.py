@@ -218,6 +218,31 @@ class TestTrouble:
         with pytest.raises(StorageUnavailable):
             publish(storage, WHEEL, wheel())
 
+    def test_names_are_synced_up_to_the_folder_and_not_above(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = FileStorage(tmp_path / "store")
+        synced: list[Path] = []
+        sync = os.fsync
+
+        def recorded(descriptor: int) -> None:
+            synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", recorded)
+        publish(storage, WHEEL, wheel())
+        root = tmp_path / "store"
+        folders = [path for path in synced if path.is_dir()]
+        assert folders == [root / "demo" / "1.0", root / "demo", root]
+        (root / SDIST).write_bytes(sdist())
+        (dropped,) = (stored for stored in storage.scan() if stored.key == SDIST)
+        synced.clear()
+        with storage.spool() as spool:
+            spool.file.write(b"other")
+            storage.put(storage.describe(dropped), spool, None, replace=True)
+        assert tmp_path not in synced
+        assert root in synced
+
     def test_a_disk_without_hard_links_still_has_one_winner(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -376,12 +376,17 @@ class TestSync:
         assert document["metadata"]["uploader"] == "writer"
 
 
+@pytest.mark.parametrize(
+    "left",
+    [b"Metadata-Version: 2.1\nName: demo\nVersion: 6\n\n", b"", bytes(100)],
+    ids=["of another file", "emptied by a power loss", "zeroed by a power loss"],
+)
 def test_core_metadata_of_other_bytes_is_not_served(
-    client: Client, services: Services, tmp_path: Path
+    client: Client, services: Services, tmp_path: Path, left: bytes
 ) -> None:
     client.as_("writer").upload(WHEEL, FIRST, status=200)
     beside = tmp_path / "packages" / "demo" / "1.0" / f"{WHEEL}.metadata.meta"
-    beside.write_bytes(b"Metadata-Version: 2.1\nName: demo\nVersion: 6\n\n")
+    beside.write_bytes(left)
     served = client.get(f"/api/package/demo/{WHEEL}.metadata").body
     assert sha256(served) == client.page("demo").json["files"][0]["core-metadata"]["sha256"]
 
