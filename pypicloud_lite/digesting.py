@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Protocol, Self
 
 #: From how many bytes on threads are worth their start.
-THREADED = 1 << 20
+_THREADED = 1 << 20
 #: How many chunks may wait for each digest.
 _WAITING = 4
 
@@ -45,12 +44,7 @@ class Digesting:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc_info: object) -> None:
         for lane in self._lanes:
             lane.close()
 
@@ -61,7 +55,7 @@ class Digesting:
     def update(self, chunk: bytes) -> None:
         """Go on with these bytes, which nobody may change any more."""
         self._size += len(chunk)
-        if self._in_threads and not self._lanes and self._size >= THREADED:
+        if self._in_threads and not self._lanes and self._size >= _THREADED:
             self._lanes = [_Lane(digest) for digest in self._digests]
         for follower in self._lanes or self._digests:
             follower.update(chunk)
