@@ -220,6 +220,9 @@ class Storage(ABC):
         """Changes whenever the URLs that :meth:`page_url` gives do."""
         return 0
 
+    #: What :meth:`locate` names lies below this folder, for a web server that sends it; ``None``:
+    #: there is no such folder.
+    folder: Path | None = None
     #: How many calls of :meth:`describe` may run at once.
     concurrency = 1
     #: Whether a snapshot of the index is worth keeping, since :meth:`describe` costs a request.

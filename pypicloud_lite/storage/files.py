@@ -88,7 +88,7 @@ class FileStorage(Storage):
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = self.folder = root
         self._spools = root / _OWN_FOLDER / "spool"
         self._statuses = root / STATUSES_FOLDER
         locks = root / _OWN_FOLDER / "lock"
