@@ -46,11 +46,19 @@ def test_odd_folders_are_percent_encoded(make_client: MakeClient, tmp_path: Path
     assert place == f"/_files/100%25%20m%C3%A4%C3%9Fig/a%3Fb%23c%3Bd%0A/{WHEEL}"
 
 
+def test_names_of_files_are_plain(make_client: MakeClient) -> None:
+    client = make_client(pypi__proxy_sends_files="/_files/")
+    filename = "demo-1!2.0+local-py3-none-any.whl"
+    client.as_("writer").upload(filename, wheel("demo", "1!2.0+local"), status=200)
+    place = client.get(f"/api/package/demo/{filename}", status=200).headers["X-Accel-Redirect"]
+    assert place == f"/_files/demo/1!2.0+local/{filename}"
+
+
 @pytest.mark.parametrize("changes", [{}, {"pypi__default_read": "authenticated"}])
 def test_all_else_is_said_as_without_a_proxy(
     make_client: MakeClient, changes: dict[str, str]
 ) -> None:
-    own = {"Content-Length", "X-Accel-Redirect"}
+    own = {"Accept-Ranges", "Content-Length", "X-Accel-Redirect"}
     answers = [
         full(make_client, **changes).as_("reader").get(PATH),
         make_client(**changes).as_("reader").get(PATH),

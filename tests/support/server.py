@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from pypicloud_lite.access.passwords import hash_password
 
@@ -48,6 +48,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Listening(Protocol):
+    """Whatever answers on a port of this host."""
+
+    port: int
 
 
 class Server:
