@@ -110,7 +110,7 @@ class Server:
         environ = {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("pserve")), str(ini)],
+                self.command(ini),
                 stdout=log,
                 stderr=log,
                 env=environ | self.environ,
@@ -118,12 +118,16 @@ class Server:
         if self.wait:
             self.wait_until_ready()
 
+    def command(self, ini: Path) -> list[str]:
+        """What is started for the ini file."""
+        return [str(Path(sys.executable).with_name("pserve")), str(ini)]
+
     def wait_until_ready(self, seconds: float = 30) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process is not None
             if self.process.poll() is not None:
-                raise AssertionError(f"pserve ended:\n{self.log.read_text()}")
+                raise AssertionError(f"the server ended:\n{self.log.read_text()}")
             try:
                 with DIRECT.open(f"{self.url}/health", timeout=5):
                     return
@@ -131,7 +135,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError(f"pserve did not answer:\n{self.log.read_text()}")
+        raise AssertionError(f"the server did not answer:\n{self.log.read_text()}")
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """End the process; its exit status."""
