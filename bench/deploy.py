@@ -1,11 +1,11 @@
 """Measures what docs/deployment.md advises: threads, processes, gunicorn, who sends the files.
 
-    python bench/deploy.py [--rounds 5] [--seconds 3]
+    python bench/deploy.py [--rounds 5] [--seconds 3] [threads|processes|servers|senders ...]
 
 Needs wrk and nginx, and gunicorn beside this Python. All servers run at once on one folder, idle
 but for the one that is asked. They are asked in turn, round after round, so that what else the
 machine does meets all of them; tables have the medians of the rounds. Figures depend on the
-machine: copy them into the page with its name, and compare their ratios.
+machine, and rates also on what else it does: compare ratios, and the CPU time of a request.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -59,6 +59,7 @@ class Bench:
         self.folder = folder
         self._stack = stack
         self._pids: set[int] = set()
+        self._nginx_pids: set[int] = set()
 
     def waitress(self, threads: int = 8, **changes: str) -> Server:
         serving = behind_a_proxy() | {"threads": str(threads)}
@@ -68,7 +69,7 @@ class Bench:
         server = GunicornServer(self.folder, self._settings({}))
         server.options = options
         self._run(server)
-        self._pids |= server.workers()
+        self._pids |= children(server.process.pid)
         return server
 
     def nginx(self, *servers: Listening) -> Nginx:
@@ -85,7 +86,21 @@ class Bench:
 
     def _site(self, site: str, replaced: dict[str, str]) -> Nginx:
         folder = Path(tempfile.mkdtemp(dir=self.folder)) / "nginx"
-        return self._stack.enter_context(Nginx(folder, site, replaced))
+        running = self._stack.enter_context(Nginx(folder, site, replaced))
+        time.sleep(0.2)  # for its worker
+        self._nginx_pids |= children(running.pid)
+        return running
+
+    def ask(self, server: Listening, path: str, seconds: int) -> dict[str, float]:
+        """16 clients, and what a request costs of Python and of nginx."""
+        before = [cpu_seconds(pids) for pids in (self._pids, self._nginx_pids)]
+        found = wrk(server, path, seconds, 16)
+        after = [cpu_seconds(pids) for pids in (self._pids, self._nginx_pids)]
+        python, nginx = [
+            (end - begin) * 1e6 / (found["per second"] * seconds)
+            for begin, end in zip(before, after, strict=True)
+        ]
+        return found | {"CPU µs of Python": python, "of nginx": nginx}
 
     def download(self, server: Listening) -> dict[str, float]:
         """A large file, ten times, by curl, and what that costs of the Python processes."""
@@ -110,12 +125,10 @@ class Bench:
         return app_settings(self.folder, db__url=None, pypi__page_max_age="60", **changes)
 
 
-def wrk(
-    server: Listening, path: str, seconds: int, connections: int, *headers: str
-) -> dict[str, float]:
+def wrk(server: Listening, path: str, seconds: int, connections: int) -> dict[str, float]:
     """Requests per second, and milliseconds of half and of 99 % of the requests."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
-    for header in (*_HEADERS, *headers):
+    for header in (*_HEADERS, f"Authorization: {good('reader')}"):
         command += ["-H", header]
     url = f"http://127.0.0.1:{server.port}{path}"
     output = subprocess.run([*command, url], capture_output=True, check=True, text=True).stdout
@@ -129,6 +142,12 @@ def wrk(
     return {"per second": rate, "median ms": latency("50"), "99 % ms": latency("99")}
 
 
+def children(pid: int) -> set[int]:
+    """The processes that a process has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return {int(child) for child in listed.split()}
+
+
 def cpu_seconds(pids: set[int]) -> float:
     """What the processes have used so far."""
     ticks = 0
@@ -139,7 +158,7 @@ def cpu_seconds(pids: set[int]) -> float:
 
 
 def in_turn(
-    rounds: int, servers: dict[str, Listening], measure: Callable[[Listening], dict[str, float]]
+    rounds: int, servers: Mapping[str, Listening], measure: Callable[[Any], dict[str, float]]
 ) -> dict[str, dict[str, float]]:
     """The medians of what is measured of each server."""
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in servers}
@@ -185,74 +204,101 @@ def uploading(server: Server, content: bytes) -> Iterator[None]:
             uploader.result()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        bench = Bench(Path(folder), stack)
-        threads = {f"{n} threads": bench.waitress(threads=n) for n in (1, 2, 4, 8, 16)}
-        direct = threads["8 threads"]
+class Sections:
+    """The tables, each with servers of its own beside the one that all compare with."""
+
+    def __init__(self, bench: Bench, rounds: int, seconds: int) -> None:
+        self._bench = bench
+        self._rounds = rounds
+        self._seconds = seconds
+        self._direct = bench.waitress()
         for number in range(10):
             filler = {"demo/data": os.urandom(50_000)}
-            file = wheel_name("demo", f"{number}")
-            assert publish(direct, file, wheel("demo", f"{number}", files=filler)).status == 200
-        large = wheel("large", "1", files={"large/data": os.urandom(LARGE_MIB << 20)})
-        assert publish(direct, wheel_name("large", "1"), large).status == 200
-        measure_all(bench, threads, asked.rounds, asked.seconds)
+            self._publish("demo", f"{number}", filler)
+        self._publish("large", "1", {"large/data": os.urandom(LARGE_MIB << 20)})
+        self._busy = wheel("busy", "1", files={"busy/data": os.urandom(20 << 20)})
+
+    def _publish(self, project: str, version: str, files: dict[str, bytes]) -> None:
+        content = wheel(project, version, files=files)
+        assert publish(self._direct, wheel_name(project, version), content).status == 200
+
+    def _table(
+        self,
+        title: str,
+        servers: Mapping[str, Listening],
+        measure: Callable[[Any], dict[str, float]],
+    ) -> None:
+        load = os.getloadavg()[0]
+        medians = in_turn(self._rounds, servers, measure)
+        table(f"{title} (load {load:.1f} before, {os.getloadavg()[0]:.1f} after)", medians)
+
+    def _page(self, server: Listening) -> dict[str, float]:
+        return self._bench.ask(server, PAGE, self._seconds)
+
+    def _small(self, server: Listening) -> dict[str, float]:
+        return self._bench.ask(server, SMALL, self._seconds)
+
+    def _page_while_uploading(self, server: Server) -> dict[str, float]:
+        with uploading(server, self._busy):
+            return wrk(server, PAGE, self._seconds, 4)
+
+    def threads(self) -> None:
+        servers = {f"{n} threads": self._bench.waitress(threads=n) for n in (1, 2, 4, 8, 16)}
+        self._table("Pages", servers, self._page)
+        self._table("Pages, while two upload 20 MiB", servers, self._page_while_uploading)
+
+    def processes(self) -> None:
+        all_four = [self._direct, *(self._bench.waitress() for _number in range(3))]
+        servers = {"1 process, direct": self._direct} | {
+            f"{n} behind nginx": self._bench.nginx(*all_four[:n]) for n in (1, 2, 4)
+        }
+        self._table("Pages", servers, self._page)
+        self._table("Files of 50 kB", servers, self._small)
+
+    def servers(self) -> None:
+        bench, sync = self._bench, ("--worker-class", "sync")
+        servers = {
+            "waitress, 8 threads": self._direct,
+            "gunicorn gthread, 1 worker, 8 threads": bench.gunicorn("--workers", "1"),
+            "gunicorn sync, 1 worker": bench.gunicorn("--workers", "1", *sync),
+            "2 waitress behind nginx": bench.nginx(self._direct, bench.waitress()),
+            "gunicorn gthread, 2 workers, behind nginx": bench.nginx(bench.gunicorn()),
+            "gunicorn sync, 2 workers, behind nginx": bench.nginx(bench.gunicorn(*sync)),
+        }
+        self._table("Pages", servers, self._page)
+        self._table("Files of 50 kB", servers, self._small)
+        self._table("One file of 300 MiB", servers, bench.download)
+
+    def senders(self) -> None:
+        bench = self._bench
+        handing = bench.waitress(pypi__proxy_sends_files="/_files/")
+        servers = {
+            "waitress, direct": self._direct,
+            "through nginx": bench.nginx(self._direct),
+            "nginx has it in its cache": bench.cache(self._direct),
+        }
+        self._table("Pages", servers, self._page)
+        servers["nginx sends it (X-Accel-Redirect)"] = bench.nginx(handing)
+        self._table("Files of 50 kB", servers, self._small)
+        self._table("One file of 300 MiB", servers, bench.download)
 
 
-def measure_all(bench: Bench, threads: dict[str, Server], rounds: int, seconds: int) -> None:
-    direct = threads["8 threads"]
-    login = f"Authorization: {good('reader')}"
+SECTIONS = ("threads", "processes", "servers", "senders")
 
-    def of(path: str, connections: int = 16) -> Callable[[Listening], dict[str, float]]:
-        return lambda server: wrk(server, path, seconds, connections, login)
 
-    busy = wheel("busy", "1", files={"busy/data": os.urandom(20 << 20)})
-
-    def while_uploading(server: Server) -> dict[str, float]:
-        with uploading(server, busy):
-            return wrk(server, PAGE, seconds, 4, login)
-
-    table("Threads, pages", in_turn(rounds, threads, of(PAGE)))
-    table(
-        "Threads, pages while two clients upload 20 MiB", in_turn(rounds, threads, while_uploading)
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-    more = [bench.waitress() for _number in range(3)]
-    processes = {"1 process, direct": direct} | {
-        f"{n} behind nginx": bench.nginx(*[direct, *more][:n]) for n in (1, 2, 4)
-    }
-    table("Processes, pages", in_turn(rounds, processes, of(PAGE)))
-    table("Processes, files of 50 kB", in_turn(rounds, processes, of(SMALL)))
-
-    kinds = {
-        "waitress, 1 process, 8 threads": direct,
-        "gunicorn gthread, 1 worker, 8 threads": bench.gunicorn("--workers", "1"),
-        "gunicorn sync, 1 worker": bench.gunicorn("--workers", "1", "--worker-class", "sync"),
-        "waitress, 2 processes behind nginx": processes["2 behind nginx"],
-        "gunicorn gthread, 2 workers behind nginx": bench.nginx(bench.gunicorn("--workers", "2")),
-        "gunicorn sync, 2 workers behind nginx": bench.nginx(
-            bench.gunicorn("--workers", "2", "--worker-class", "sync")
-        ),
-    }
-    table("Servers, pages", in_turn(rounds, kinds, of(PAGE)))
-    table("Servers, files of 50 kB", in_turn(rounds, kinds, of(SMALL)))
-    table("Servers, one file of 300 MiB", in_turn(rounds, kinds, bench.download))
-
-    handing = bench.waitress(pypi__proxy_sends_files="/_files/")
-    senders = {
-        "waitress, direct": direct,
-        "through nginx": processes["1 behind nginx"],
-        "nginx sends (X-Accel-Redirect)": bench.nginx(handing),
-        "nginx has it in its cache": bench.cache(direct),
-    }
-    table("Senders, files of 50 kB", in_turn(rounds, senders, of(SMALL)))
-    table("Senders, one file of 300 MiB", in_turn(rounds, senders, bench.download))
-    del senders["nginx sends (X-Accel-Redirect)"]
-    table("Pages through the cache", in_turn(rounds, senders, of(PAGE)))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; default: all")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        sections = Sections(Bench(Path(folder), stack), asked.rounds, asked.seconds)
+        for name in asked.sections or SECTIONS:
+            print(f"\n## {name}")
+            getattr(sections, name)()
 
 
 if __name__ == "__main__":

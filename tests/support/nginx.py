@@ -61,6 +61,11 @@ class Nginx:
     def url_as(self, user: str) -> str:
         return f"http://{user}:{PASSWORDS[user]}@127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def log(self, name: str = "error.log") -> str:
         return (self._folder / name).read_text()
 
