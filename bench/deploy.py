@@ -68,9 +68,7 @@ class Bench:
     def gunicorn(self, *options: str) -> GunicornServer:
         server = GunicornServer(self.folder, self._settings({}))
         server.options = options
-        self._run(server)
-        self._pids |= children(server.process.pid)
-        return server
+        return self._run(server)
 
     def nginx(self, *servers: Listening) -> Nginx:
         lines = "".join(f"    server 127.0.0.1:{server.port} max_fails=0;\n" for server in servers)
@@ -87,8 +85,7 @@ class Bench:
     def _site(self, site: str, replaced: dict[str, str]) -> Nginx:
         folder = Path(tempfile.mkdtemp(dir=self.folder)) / "nginx"
         running = self._stack.enter_context(Nginx(folder, site, replaced))
-        time.sleep(0.2)  # for its worker
-        self._nginx_pids |= children(running.pid)
+        self._nginx_pids.add(running.pid)
         return running
 
     def ask(self, server: Listening, path: str, seconds: int) -> dict[str, float]:
@@ -118,7 +115,7 @@ class Bench:
     def _run(self, server: _S) -> _S:
         self._stack.enter_context(server)
         assert server.process is not None
-        self._pids |= {server.process.pid}
+        self._pids.add(server.process.pid)
         return server
 
     def _settings(self, changes: dict[str, str]) -> dict[str, str]:
@@ -149,9 +146,9 @@ def children(pid: int) -> set[int]:
 
 
 def cpu_seconds(pids: set[int]) -> float:
-    """What the processes have used so far."""
+    """What the processes and their children have used so far."""
     ticks = 0
-    for pid in pids:
+    for pid in pids.union(*map(children, pids)):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
