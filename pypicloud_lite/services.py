@@ -73,6 +73,7 @@ def build_services(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Servic
     upstream = Upstream.from_settings(source, settings.server, rules)
     storage, index = _open_store(source, settings)
     hints = _hint_source(storage, settings.server)
+    _require_folder(storage, settings.server)
     _prepare(storage, index)
     authenticator = make_authenticator(access, settings.auth)
     server = settings.server
@@ -116,6 +117,17 @@ def _hint_source(storage: Storage, server: ServerSettings) -> HintSource | None:
     if server.s3_events_queue is not None:
         return storage.event_queue(server.s3_events_queue)
     return storage.watch() if server.watch else None
+
+
+def _require_folder(storage: Storage, server: ServerSettings) -> None:
+    """Look whether a web server can send what it shall send.
+
+    Raises:
+        SettingsError: the files don't lie in a folder.
+    """
+    if server.proxy_sends_files is not None and not storage.is_folder:
+        problem = f"pypi.proxy_sends_files = {server.proxy_sends_files}: only the files of "
+        raise SettingsError([f"{problem}pypi.storage = file lie where a proxy can send them."])
 
 
 def _acceptance(server: ServerSettings) -> Acceptance:

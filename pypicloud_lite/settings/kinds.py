@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ _TRUE = frozenset({"true", "yes", "on", "1", "t", "y"})
 _FALSE = frozenset({"false", "no", "off", "0", "f", "n"})
 _UNITS = {"": 1, "k": 2**10, "kb": 2**10, "kib": 2**10, "m": 2**20, "mb": 2**20, "mib": 2**20}
 _UNITS |= {"g": 2**30, "gb": 2**30, "gib": 2**30}
+#: The value of :data:`handover` that is no location.
+X_SENDFILE = "x-sendfile"
+_LOCATION = re.compile(r"(/\w[\w.~-]*)+/", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ def _path(value: str) -> Path:
     return Path(value.strip()).expanduser().absolute()
 
 
+def _handover(value: str) -> str:
+    text = value.strip()
+    if text != X_SENDFILE and not _LOCATION.fullmatch(text):
+        raise ValueError(value)
+    return text
+
+
 text = Kind("text", str.strip)
 printable = Kind("printable ASCII text without quotes", _printable)
 verbatim = Kind("text", lambda value: value)
@@ -79,6 +90,7 @@ boolean = Kind("true or false", _boolean)
 words = Kind("a list of words separated by spaces or lines", lambda value: tuple(value.split()))
 url = Kind("an http:// or https:// URL", _url)
 path = Kind("a path", _path)
+handover = Kind(f"the path of a location such as /_files/, or {X_SENDFILE}", _handover)
 size = Kind("a size in bytes, or with a unit such as 100MiB", _size)
 
 

@@ -9,6 +9,7 @@ from pypicloud_lite.errors import ODDITIES, Oddity
 from pypicloud_lite.settings.kinds import (
     boolean,
     choice,
+    handover,
     integer,
     key,
     path,
@@ -115,6 +116,16 @@ class ServerSettings:
         boolean,
         False,
         "Send files through this server instead of redirecting to the storage (s3, cloudfront).",
+    )
+    proxy_sends_files: str | None = option(
+        "pypi.proxy_sends_files",
+        handover,
+        None,
+        "Let the web server in front send the files of pypi.storage = file, after this server has "
+        "decided that the client may have them: nginx from this internal location "
+        "(X-Accel-Redirect), such as /_files/, or with x-sendfile Apache or lighttpd. Clients must "
+        "not reach this server past it.",
+        default_text="this server sends them",
     )
     package_max_age: int | None = option(
         "pypi.package_max_age",

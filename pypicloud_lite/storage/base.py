@@ -226,6 +226,8 @@ class Storage(ABC):
         """Changes whenever the URLs that :meth:`page_url` gives do."""
         return 0
 
+    #: Whether :meth:`locate` names files of this host, which a web server may send.
+    is_folder = False
     #: How many calls of :meth:`describe` may run at once.
     concurrency = 1
     #: Whether a snapshot of the index is worth keeping, since :meth:`describe` costs a request.

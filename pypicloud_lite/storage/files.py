@@ -90,6 +90,8 @@ class FileStorage(Storage):
         root: the folder; made when absent.
     """
 
+    is_folder = True
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._spools = root / _OWN_FOLDER / "spool"

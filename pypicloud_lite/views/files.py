@@ -17,6 +17,7 @@ from pypicloud_lite.model import DistributionFile
 from pypicloud_lite.names import ProjectName
 from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
 from pypicloud_lite.storage.base import LocalFile, RemoteUrl
+from pypicloud_lite.views.handover import handed_over
 from pypicloud_lite.views.headers import Headers
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
@@ -45,7 +46,8 @@ def download(context: ProjectResource, request: Request) -> Response:
             if request.environ["REQUEST_METHOD"] == "HEAD"
             else _elsewhere(location)
         )
-    return _stream(request, *catalog.open(file), local=isinstance(location, LocalFile))
+    file, stream = catalog.open(file)
+    return _stream(request, file, stream, location if isinstance(location, LocalFile) else None)
 
 
 def _may_redirect(request: Request, location: RemoteUrl) -> bool:
@@ -138,12 +140,12 @@ def _head(request: Request, file: DistributionFile) -> Response:
 
 
 def _stream(
-    request: Request, file: DistributionFile, stream: IO[bytes], *, local: bool
+    request: Request, file: DistributionFile, stream: IO[bytes], local: LocalFile | None
 ) -> Response:
     """The bytes, whole or the range that the client wants (RFC 9110, section 14).
 
     Args:
-        local: reading never waits, so that the server may do so outside of its threads.
+        local: where they lie; then reading never waits, and servers may do so as they like.
     """
     environ = request.environ
     etag = _etag(file)
@@ -153,6 +155,10 @@ def _stream(
     if _is_known(environ, etag, file):
         stream.close()
         return Exact(status=_NOT_MODIFIED, headerlist=headers)
+    proxy = request.services.settings.proxy_sends_files
+    if proxy is not None and local is not None and environ["REQUEST_METHOD"] == "GET":
+        stream.close()  # opening it has shown that these are still the bytes of the index
+        return handed_over(proxy, headers, local)
     start, stop, status = 0, size, _OK
     condition = environ.get("HTTP_IF_RANGE")
     fits = condition is None or condition in (etag, dict(about)[_MODIFIED])
@@ -170,7 +176,7 @@ def _stream(
     headers.append(("Content-Type", "application/octet-stream"))
     headers.append(("Content-Length", str(stop - start)))
     stream.seek(start)
-    body = _body(environ, stream, stop - start, whole=local and stop - start == size)
+    body = _body(environ, stream, stop - start, whole=local is not None and stop - start == size)
     return Exact(status=status, headerlist=headers, app_iter=body)
 
 

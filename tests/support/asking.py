@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.server import PASSWORDS, Server
+from tests.support.server import PASSWORDS, Listening, Server
 
 _SIMPLE = "application/vnd.pypi.simple.v1+json"
 
@@ -39,7 +39,7 @@ class Answer:
 
 
 def ask(
-    server: Server,
+    server: Listening,
     path: str,
     method: str = "GET",
     *,
@@ -63,23 +63,23 @@ def ask(
         connection.close()
 
 
-def page(server: Server, project: str = "demo") -> Answer:
+def page(server: Listening, project: str = "demo") -> Answer:
     return ask(server, f"/simple/{project}/")
 
 
-def publish(server: Server, filename: str, content: bytes) -> Answer:
-    """Upload a file, as ``writer``."""
+def publish(server: Listening, filename: str, content: bytes, user: str = "writer") -> Answer:
+    """Upload a file."""
     head = f'Content-Disposition: form-data; name="content"; filename="{filename}"'
     body = f"--B\r\n{head}\r\n\r\n".encode() + content + b"\r\n--B--\r\n"
     content_type = "multipart/form-data; boundary=B"
-    return ask(server, "/legacy/", "POST", user="writer", body=body, content_type=content_type)
+    return ask(server, "/legacy/", "POST", user=user, body=body, content_type=content_type)
 
 
 def delete(server: Server, filename: str, project: str = "demo") -> Answer:
     return ask(server, f"/api/package/{project}/{filename}", "DELETE", user="writer")
 
 
-def rebuild(server: Server) -> Answer:
+def rebuild(server: Listening) -> Answer:
     return ask(server, "/admin/rebuild", "POST", user="admin")
 
 

@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.credentials import good
-from tests.support.server import Server
+from tests.support.server import Listening, Server
 
 WRITER = b"Authorization: " + good("writer").encode()
 _STATUS_LINE = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
 _CODE = re.compile(r'refused \(([a-z0-9-]+)\)|"code": "([a-z0-9-]+)"')
 
 
-def connect(server: Server) -> socket.socket:
+def connect(server: Listening) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=30)
 
 
@@ -44,6 +44,16 @@ def send(server: Server, *pieces: bytes) -> bytes:
         except (BrokenPipeError, ConnectionResetError):  # it has heard enough
             pass
         return read(connection)
+
+
+def first_status(server: Listening, request: bytes) -> int:
+    """The status of the first answer, however long the server then waits for more."""
+    with closing(connect(server)) as connection:
+        connection.sendall(request)
+        answer = b""
+        while not (found := statuses(answer)) and (chunk := connection.recv(65536)):
+            answer += chunk
+        return found[0]
 
 
 def get(server: Server, target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:

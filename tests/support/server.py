@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from pypicloud_lite.access.passwords import hash_password
 
@@ -48,6 +48,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Listening(Protocol):
+    """Whatever answers on a port of this host."""
+
+    port: int
 
 
 class Server:
@@ -104,7 +110,7 @@ class Server:
         environ = {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("pserve")), str(ini)],
+                self.command(ini),
                 stdout=log,
                 stderr=log,
                 env=environ | self.environ,
@@ -112,12 +118,16 @@ class Server:
         if self.wait:
             self.wait_until_ready()
 
+    def command(self, ini: Path) -> list[str]:
+        """What is started for the ini file."""
+        return [str(Path(sys.executable).with_name("pserve")), str(ini)]
+
     def wait_until_ready(self, seconds: float = 30) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             assert self.process is not None
             if self.process.poll() is not None:
-                raise AssertionError(f"pserve ended:\n{self.log.read_text()}")
+                raise AssertionError(f"the server ended:\n{self.log.read_text()}")
             try:
                 with DIRECT.open(f"{self.url}/health", timeout=5):
                     return
@@ -125,7 +135,7 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.05)
-        raise AssertionError(f"pserve did not answer:\n{self.log.read_text()}")
+        raise AssertionError(f"the server did not answer:\n{self.log.read_text()}")
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """End the process; its exit status."""
