@@ -167,8 +167,7 @@ def _stream(
             wanted = parse_range(environ.get("HTTP_RANGE"), size)
         except Unsatisfiable:
             stream.close()
-            headers += [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")]
-            return Exact(status="416 Range Not Satisfiable", headerlist=headers)
+            return Exact(status="416 Range Not Satisfiable", headerlist=_unsatisfiable(size))
         if wanted is not None:
             start, stop = wanted
             status = "206 Partial Content"
@@ -178,6 +177,14 @@ def _stream(
     stream.seek(start)
     body = _body(environ, stream, stop - start, whole=local is not None and stop - start == size)
     return Exact(status=status, headerlist=headers, app_iter=body)
+
+
+def _unsatisfiable(size: int) -> list[tuple[str, str]]:
+    return [
+        ("Content-Range", f"bytes */{size}"),
+        ("Content-Length", "0"),
+        ("Cache-Control", "no-store"),  # it is about the request, not the file
+    ]
 
 
 def _body(

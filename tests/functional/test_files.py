@@ -68,6 +68,7 @@ def test_a_range_is_sent_alone(full: Client, wanted: str, start: int, stop: int)
 def test_a_range_behind_the_end_is_unsatisfiable(full: Client, wanted: str) -> None:
     response = full.get(PATH, headers={"Range": wanted}, status=416)
     assert response.headers["Content-Range"] == f"bytes */{SIZE}"
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
