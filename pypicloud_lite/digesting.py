@@ -56,17 +56,35 @@ class Digesting:
         """Go on with these bytes, which nobody may change any more."""
         self._size += len(chunk)
         if self._in_threads and not self._lanes and self._size >= _THREADED:
-            self._lanes = [_Lane(digest) for digest in self._digests]
+            self._lanes = _lanes(self._digests)
         for follower in self._lanes or self._digests:
             follower.update(chunk)
 
 
+def _lanes(digests: Iterable[Digest]) -> list[_Lane]:
+    """One for each digest; none where no threads can be had."""
+    lanes: list[_Lane] = []
+    try:
+        for digest in digests:
+            lanes.append(_Lane(digest))
+    except RuntimeError:
+        for lane in lanes:
+            lane.close()
+        return []
+    return lanes
+
+
 class _Lane:
-    """A digest in a thread."""
+    """A digest in a thread.
+
+    Raises:
+        RuntimeError: no thread can be started.
+    """
 
     def __init__(self, digest: Digest) -> None:
         self._digest = digest
         self._thread = ThreadPoolExecutor(1, "digest")
+        self._thread.submit(int)  # starts it
         self._waiting: deque[Future[None]] = deque()
 
     def update(self, chunk: bytes) -> None:

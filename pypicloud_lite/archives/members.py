@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO
@@ -46,9 +46,19 @@ def read_all(file: IO[bytes], wanted: Sequence[Wanted]) -> Generator[bytes | Non
         return
     pool = ThreadPoolExecutor(_THREADS, "members")
     try:
-        yield from _in_order(pool.map(partial(_read_batch, read_at, alone=False), batches))
+        yield from _in_order(_shared(pool, partial(_read_batch, read_at, alone=False), batches))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _shared(
+    pool: ThreadPoolExecutor, work: Callable[[list[Wanted]], _Outcome], batches: list[list[Wanted]]
+) -> Iterable[_Outcome]:
+    """By the threads of the pool; by this one where no other can be had."""
+    try:
+        return pool.map(work, batches)
+    except RuntimeError:
+        return map(work, batches)
 
 
 def _is_for_one(wanted: Sequence[Wanted]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pypicloud_lite.archives import Checked, Checks, check_archive
+from pypicloud_lite.digesting import Digesting
 from pypicloud_lite.errors import InvalidArchive
 from pypicloud_lite.names import parse_filename
 from tests.support.archives import Part, deflate, wheel_parts, zipped
@@ -133,3 +135,19 @@ def test_threads_do_not_read_each_others_bytes() -> None:
     larger = [Part(b"demo/%02d" % n, random.Random(n).randbytes(600_000)) for n in range(20)]
     for _attempt in range(3):
         assert check(*larger).core_metadata
+
+
+def test_where_no_thread_can_be_had_one_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine at its limit of threads takes a little longer, and refuses nothing for it."""
+
+    def no_more(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    assert check(*OTHERS).core_metadata is not None
+    assert "isn't what the directory says" in verdict(*OTHERS, damaged(b"x", crc=1))
+    digest = hashlib.sha256()
+    with Digesting([digest, hashlib.md5(usedforsecurity=False)]) as digesting:
+        for _chunk in range(5):
+            digesting.update(bytes(1 << 20))
+    assert digest.digest() == hashlib.sha256(bytes(5 << 20)).digest()
