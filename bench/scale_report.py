@@ -118,7 +118,7 @@ def _folders(folders: Sequence[Folder]) -> str:
     for label, name, written in _ROWS:
         values = [attrgetter(name)(folder) for folder in folders]
         rows.append([label, *_with_ratios(values, written)])
-    return _table(["", *sizes], rows)
+    return table(["", *sizes], rows)
 
 
 def _with_ratios(values: Sequence[float], written: _Format) -> list[str]:
@@ -168,7 +168,7 @@ def _bucket(bucket: Bucket) -> str:
         latency=bucket.latency * 1000,
         snapshot=snapshot,
         rate=bucket.rate,
-        starts=_table(["", "time", "times faster", "requests", "of these"], rows),
+        starts=table(["", "time", "times faster", "requests", "of these"], rows),
     )
 
 
@@ -178,7 +178,7 @@ def _start(label: str, start: Start, slow: Start) -> list[str]:
     return [label, _seconds(start.seconds), faster, f"{start.total:,}", kinds]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = "|---" + "|---:" * (len(head) - 1) + "|"
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], rule, *lines[1:]])

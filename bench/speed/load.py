@@ -1,0 +1,206 @@
+"""The load generators: wrk, or a fallback in Python where there is no wrk.
+
+Both check every answer: its status, and that all of its bytes are there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import selectors
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+from bench.speed.http import Connection, request_head
+from bench.speed.servers import Process
+
+WRK = shutil.which("wrk")
+#: The processes of the fallback, at most.
+_PROCESSES = 2
+_SCRIPT = """\
+local requests, turn = {}, 0
+function init(args)
+  for _, one in ipairs(%s) do
+    requests[#requests + 1] = wrk.format("GET", one.path, one.headers)
+  end
+end
+function request()
+  turn = turn %% #requests + 1
+  return requests[turn]
+end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT %%d %%d %%d %%d %%d %%d\\n", summary.requests, summary.duration,
+    summary.bytes, e.connect + e.read + e.write + e.timeout, e.status, latency:percentile(99)))
+end
+"""
+
+
+class LoadError(Exception):
+    """A server did not answer as it should have under load."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request for a path, and the status of its answer."""
+
+    path: str
+    headers: Mapping[str, str]
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one server is asked, all of ``asks`` in turn; they have answers of one size."""
+
+    server: Process
+    asks: tuple[Ask, ...]
+
+    def size(self) -> int:
+        """The bytes of each answer, after a look at all of them.
+
+        Raises:
+            LoadError: they differ in size, or one has another status.
+        """
+        with Connection(self.server.port) as connection:
+            answers = [connection.get(ask.path, ask.headers) for ask in self.asks]
+        for ask, answer in zip(self.asks, answers, strict=True):
+            if answer.status != ask.status:
+                raise LoadError(f"{self.server.name}: {ask.path} is answered {answer.status}")
+        sizes = {answer.size for answer in answers}
+        if len(sizes) != 1:
+            raise LoadError(f"{self.server.name}: answers have {sorted(sizes)} bytes")
+        return sizes.pop()
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a server stood."""
+
+    #: Answers per second.
+    rate: float
+    #: Of the time until an answer is there, in milliseconds.
+    p99: float
+
+
+def drive(target: Target, connections: int, seconds: int) -> Load:
+    """Ask as fast as answers come, over so many connections that are kept.
+
+    Raises:
+        LoadError: a wrong answer, or none.
+    """
+    size = target.size()
+    if WRK is None:
+        return _drive_in_python(target, size, connections, seconds)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_SCRIPT % _lua(target.asks))
+        script.flush()
+        command = [
+            WRK, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
+            "--timeout", "60s", "--script", script.name, f"http://127.0.0.1:{target.server.port}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise LoadError(f"{target.server.name}: wrk says\n{done.stdout}{done.stderr}")
+    requests, microseconds, received, broken, refused, p99 = map(int, found[1].split())
+    most = (requests + connections) * size  # answers are under way when the time is up
+    if broken or refused or not requests * size <= received <= most:
+        raise LoadError(
+            f"{target.server.name}: {target.asks[0].path}: {broken} requests failed, {refused} "
+            f"were refused; {requests} answers of {size} bytes have {received}\n{done.stdout}"
+        )
+    return Load(requests / microseconds * 1e6, p99 / 1000)
+
+
+def _lua(asks: Sequence[Ask]) -> str:
+    """A table of requests."""
+    ones = []
+    for ask in asks:
+        headers = ", ".join(
+            f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in ask.headers.items()
+        )
+        ones.append(f"{{path = {json.dumps(ask.path)}, headers = {{{headers}}}}}")
+    return "{" + ", ".join(ones) + "}"
+
+
+def _drive_in_python(target: Target, size: int, connections: int, seconds: int) -> Load:
+    requests = [request_head(ask.path, ask.headers) for ask in target.asks]
+    begin = b"HTTP/1.1 %d" % target.asks[0].status
+    shares = [len(range(one, connections, _PROCESSES)) for one in range(_PROCESSES)]
+    with ProcessPoolExecutor(_PROCESSES) as pool:
+        jobs = [
+            pool.submit(_ask_on, target.server.port, share, requests, begin, size, seconds)
+            for share in shares
+            if share
+        ]
+        parts = [job.result() for job in jobs]
+    wrong = sum(part.wrong for part in parts)
+    if wrong:
+        raise LoadError(f"{target.server.name}: {target.asks[0].path}: {wrong} wrong answers")
+    times = [taken for part in parts for taken in part.times]
+    rate = sum(len(part.times) / part.seconds for part in parts)
+    return Load(rate, statistics.quantiles(times, n=100)[98] * 1000)
+
+
+@dataclass(frozen=True)
+class _Part:
+    seconds: float
+    #: Of each answer, in seconds.
+    times: list[float]
+    wrong: int
+
+
+def _ask_on(
+    port: int, connections: int, requests: list[bytes], begin: bytes, size: int, seconds: int
+) -> _Part:
+    """One process's share: sockets that are read as soon as something is there."""
+    times: list[float] = []
+    wrong, turn = 0, 0
+    with selectors.DefaultSelector() as selector:
+        for _ in range(connections):
+            connection = socket.create_connection(("127.0.0.1", port), 60)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(connection, selectors.EVENT_READ, _Pending())
+        start = time.perf_counter()
+        for key in list(selector.get_map().values()):
+            turn = _send(key, requests, turn)
+        while time.perf_counter() < start + seconds:
+            for key, _events in selector.select(1):
+                pending = key.data
+                piece = key.fileobj.recv(1 << 18)  # type: ignore[union-attr]
+                if not pending.length and not piece.startswith(begin):
+                    wrong += 1
+                pending.length += len(piece)
+                if piece and pending.length < size:
+                    continue
+                wrong += pending.length != size
+                if wrong:
+                    return _Part(1, times, wrong)
+                times.append(time.perf_counter() - pending.since)
+                turn = _send(key, requests, turn)
+        taken = time.perf_counter() - start
+        for key in list(selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+    return _Part(taken, times, wrong)
+
+
+@dataclass
+class _Pending:
+    """An answer that is under way."""
+
+    since: float = 0.0
+    length: int = 0
+
+
+def _send(key: selectors.SelectorKey, requests: Sequence[bytes], turn: int) -> int:
+    key.data.since, key.data.length = time.perf_counter(), 0
+    key.fileobj.sendall(requests[turn % len(requests)])  # type: ignore[union-attr]
+    return turn + 1
