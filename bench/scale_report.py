@@ -92,11 +92,11 @@ def report(command: str, folders: Sequence[Folder], bucket: Bucket | None) -> st
         "scale_folder.md",
         command=command,
         date=datetime.now(UTC).date(),
-        commit=_commit(),
+        commit=commit(),
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         packages=", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        machine=_machine(),
+        machine=machine(),
         per_project=FILES_PER_PROJECT,
         large_files=f"{LARGE_FILES:,}",
         pages=f"{PAGES:,}",
@@ -184,16 +184,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The version, and the commit that was measured."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=_HERE, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    commit = found.stdout.strip()
-    return version("pypicloud-lite") + (f" ({commit})" if commit else "")
+    name = found.stdout.strip()
+    return version("pypicloud-lite") + (f" ({name})" if name else "")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What was measured on."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     models = {
         line.partition(":")[2].strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +49,7 @@ class Context:
     #: The largest number of files in a store.
     size_limit: int = 1_000_000
 
-    def compare(self, server: Process, cases: Sequence[Case]) -> list[Line]:
+    def compare(self, server: Process, cases: Iterable[Case]) -> list[Line]:
         """Measure ours, L with ours's own bytes, and peers."""
         return [line for case in cases for line in self._lines(server, case)]
 
@@ -62,7 +62,7 @@ class Context:
             targets = {OURS: Target(server, case.asks), LIMIT: Target(reference, asks)}
             for connections in case.connections:
                 yield self.pace.rates(
-                    case.goal, case.label, targets | case.peers, connections, case.needs
+                    case.goal, case.label, {**targets, **case.peers}, connections, case.needs
                 )
 
     @contextmanager

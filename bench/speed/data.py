@@ -40,15 +40,13 @@ class Stores:
             index(data.folder, "rebuild")
         return data.folder
 
-    def copy(self, store: Path, name: str) -> Path:
-        """The same files once more, as hard links, for who writes."""
-        folder = self.folder / name
-        shutil.rmtree(folder, ignore_errors=True)
+    def copy(self, store: Path, folder: Path) -> None:
+        """The same files below another folder, as hard links, for who writes."""
+        shutil.rmtree(folder / "packages", ignore_errors=True)
         shutil.copytree(
             store / "packages", folder / "packages", copy_function=os.link,
-            ignore=lambda _folder, names: {name for name in names if name.startswith(".")},
+            ignore=shutil.ignore_patterns(".*", BIG),
         )  # fmt: skip
-        return folder
 
     @property
     def big(self) -> Path:

@@ -11,7 +11,7 @@ from bench.speed.context import Case, Context
 from bench.speed.data import SMALL, SMALL_FILE
 from bench.speed.load import Ask
 from bench.speed.results import Need, Section
-from bench.speed.servers import Process, index, ours, tool
+from bench.speed.servers import Process, Settings, index, ours, tool
 from tests.support.dists import wheel, wheel_name
 from tests.support.keys import pem, rsa_key
 from tests.support.s3 import S3Server
@@ -42,9 +42,9 @@ def measure_redirects(context: Context) -> Section:
             "storage.cloud_front_key_id": "K2JCJMDEHXQW5F",
             "storage.cloud_front_key_string": pem(rsa_key()).replace("\n", "\\n"),
         }
-        every = {
+        every: dict[str, Settings] = {
             "S3, SigV4": bucket,
-            "CloudFront, RSA-2048": bucket | signing | {"pypi.storage": "cloudfront"},
+            "CloudFront, RSA-2048": {**bucket, **signing, "pypi.storage": "cloudfront"},
         }
         asks = tuple(
             Ask(f"/api/package/{project_of(number)}/{_filename(number)}", {}, 302)
@@ -53,8 +53,8 @@ def measure_redirects(context: Context) -> Section:
         for number, (label, settings) in enumerate(every.items()):
             folder = context.folder / f"redirects-{number}"
             folder.mkdir()
-            index(folder, "rebuild", **settings)
-            with ours(folder, **settings) as server:
+            index(folder, "rebuild", settings)
+            with ours(folder, settings) as server:
                 server.wait_until_idle()
                 case = Case("5", f"redirect, {label}", asks, (Need(0.8),))
                 lines += context.compare(server, [case])
@@ -70,7 +70,7 @@ def _filename(number: int) -> str:
 
 
 @contextmanager
-def _bucket(folder: Path) -> Iterator[dict[str, str | None]]:
+def _bucket(folder: Path) -> Iterator[Settings]:
     """Settings for a bucket with a few files."""
     command = [tool("moto_server"), "-H", "127.0.0.1", "-p", "{port}"]
     with Process("moto", command, ready="/moto-api/", log=folder / "moto.log") as process:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 _CHUNK = 1 << 16
@@ -61,16 +62,13 @@ class Connection:
         connection.sendall(head + body)
         return self.answer()
 
-    def send_file(self, head: bytes, pieces: list[bytes | str]) -> Answer:
-        """Send a request whose body is made of bytes and of files, given by their paths."""
+    def send_file(self, head: bytes, path: Path, tail: bytes) -> Answer:
+        """Send a request with a file in its body; raises as :meth:`get` does."""
         connection = self._connected()
         connection.sendall(head)
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                connection.sendall(piece)
-            else:
-                with open(piece, "rb") as file:  # noqa: PTH123
-                    connection.sendfile(file)
+        with path.open("rb") as file:
+            connection.sendfile(file)
+        connection.sendall(tail)
         return self.answer()
 
     def answer(self) -> Answer:

@@ -112,7 +112,7 @@ def _root_of(context: Context, store: Path, names: int, *, with_peers: bool) -> 
         f"package.{project_of(number)}.user.{readers[number % _READERS]}": "r"
         for number in range(_READERS * _OWN)
     }
-    with _idle(ours(store, **user_settings(readers), **rules)) as server:
+    with _idle(ours(store, {**user_settings(readers), **rules})) as server:
         case = Case("3", f"{label}, HTML, by user", asks, (Need(0.7),), {}, connections)
         return lines + context.compare(server, [case])
 

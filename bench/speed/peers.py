@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+from bench.speed.forms import Receiver
 from bench.speed.load import Ask, Target
 from bench.speed.servers import Process
 
@@ -17,13 +19,21 @@ class Peer:
     """A peer that runs.
 
     Attributes:
+        version: of its package.
         simple: the path of its root page.
         json: whether it has pages in JSON.
+        uploads: where it takes files.
+        big: the path whose deletion removes the large wheel, where that is needed.
+        index: the database that it makes anew from its files.
     """
 
     server: Process
+    version: str
     simple: str
-    json: bool
+    uploads: Receiver
+    json: bool = False
+    big: str | None = None
+    index: Path | None = None
 
     def page(self, project: str, accept: str) -> Target:
         return Target(self.server, (Ask(f"{self.simple}{project}/", {"Accept": accept}),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: What tables call this project's server, and the limit.
 OURS, LIMIT = "ours", "L"
@@ -12,14 +12,14 @@ OURS, LIMIT = "ours", "L"
 
 @dataclass(frozen=True)
 class Need:
-    """Ours is at least, or at most, this many times another column; ``strict``: more or less."""
+    """Ours is at least, or at most, this many times another column; of ``None``, this figure."""
 
     factor: float
-    of: str = LIMIT
+    of: str | None = LIMIT
     at_most: bool = False
 
     def __str__(self) -> str:
-        return f"{'≤' if self.at_most else '≥'} {self.factor:g} {self.of}"
+        return f"{'≤' if self.at_most else '≥'} {self.factor:.2g} {self.of or ''}".strip()
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,16 @@ class Line:
     label: str
     rounds: Mapping[str, Sequence[float]]
     needs: tuple[Need, ...] = ()
-    unit: str = "per second"
+    unit: str = ""
 
     def value(self, server: str) -> float | None:
         figures = self.rounds.get(server)
         return statistics.median(figures) if figures else None
 
-    def ratio(self, other: str) -> float | None:
+    def ratio(self, other: str | None) -> float | None:
         """The median of the rounds' ratios of ours to another."""
+        if other is None:
+            return self.value(OURS)
         if other not in self.rounds:
             return None
         pairs = zip(self.rounds[OURS], self.rounds[other], strict=True)
@@ -58,9 +60,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """A table and what is said about it; ``notes`` are sentences of this run."""
+    """A table, and what is said about it."""
 
     title: str
     text: str
     lines: Sequence[Line]
-    notes: Sequence[str] = field(default=())

@@ -49,7 +49,7 @@ class Process:
         self._command = [part.replace("{port}", str(self.port)) for part in command]
         self._ready = ready
         self._headers = headers or {}
-        self._environ = environ or {}
+        self._environ = dict(environ or {})
         #: Seconds from the start of the process to its first 200.
         self.started = 0.0
 
@@ -125,36 +125,39 @@ def tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def ours(
-    folder: Path, *, name: str = "ours", ready: str = "/health", port: int | None = None,
-    **settings: str | None,
-) -> Process:  # fmt: skip
+Settings = Mapping[str, str | None]
+
+
+def ours(folder: Path, settings: Settings | None = None, *, ready: str = "/health") -> Process:
     """This project's server of a folder as ``production.ini`` has it, but open to everyone.
 
     Args:
-        settings: changes; ``__`` in a name stands for a dot.
+        settings: changes of the settings of the application; ``None`` leaves one out.
     """
-    port = port or free_port()
-    ini = write_ini(folder, port, app_settings(folder, **settings))
-    log = folder / f"{name}-{port}.log"
-    return Process(name, [tool("pserve"), str(ini)], ready=ready, log=log, port=port)
+    port = free_port()
+    ini = write_ini(folder, settings, port)
+    log = folder / f"ours-{port}.log"
+    return Process("ours", [tool("pserve"), str(ini)], ready=ready, log=log, port=port)
 
 
-def index(folder: Path, command: str, **settings: str | None) -> None:
+def index(folder: Path, command: str, settings: Settings | None = None) -> None:
     """Run ``pypicloud-lite rebuild`` or ``sync`` on a folder; ``settings`` as for :func:`ours`."""
-    ini = write_ini(folder, 0, app_settings(folder, **settings))
+    ini = write_ini(folder, settings)
     with (folder / "index.log").open("ab") as log:
         subprocess.run(
             [tool("pypicloud-lite"), command, str(ini)], check=True, stderr=log, stdout=log
         )
 
 
-def write_ini(folder: Path, port: int, settings: Mapping[str, str]) -> Path:
+def write_ini(folder: Path, settings: Settings | None, port: int = 0) -> Path:
     """``production.ini`` with other settings of the application and of where it listens."""
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.RawConfigParser()
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(_ROOT / "production.ini")
-    parser["app:main"] = {"use": "egg:pypicloud_lite", **settings}
+    parser["app:main"] = {
+        "use": "egg:pypicloud_lite",
+        **app_settings(folder, **(settings or {})),
+    }
     parser["server:main"].update({"port": str(port), "threads": str(THREADS)})
     path = folder / f"ours-{port}.ini"
     with path.open("w", encoding="utf-8") as file:

@@ -12,16 +12,26 @@ from pypicloud_lite.access.passwords import hash_password
 SCHEMES = ("argon2", "sha512_crypt")
 
 
-def authorization(user: str) -> dict[str, str]:
-    """The header of a user with the password of :func:`user_settings`."""
-    token = base64.b64encode(f"{user}:{user}-password".encode()).decode()
+def password_of(user: str) -> str:
+    """Everyone has one."""
+    return f"{user}-password"
+
+
+def basic(user: str, secret: str) -> dict[str, str]:
+    """The header with these credentials."""
+    token = base64.b64encode(f"{user}:{secret}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
+
+
+def authorization(user: str) -> dict[str, str]:
+    """The header with a user's password."""
+    return basic(user, password_of(user))
 
 
 def user_settings(users: Sequence[str]) -> dict[str, str]:
     """``user.*`` for these users."""
     return {
-        f"user.{user}": _hashed(f"{user}-password", SCHEMES[number % len(SCHEMES)])
+        f"user.{user}": _hashed(password_of(user), SCHEMES[number % len(SCHEMES)])
         for number, user in enumerate(users)
     }
 
