@@ -29,14 +29,16 @@ def memory_of(pid: int, field: str) -> int:
     return 0
 
 
-def wait_until_idle(pid: int) -> None:
-    """Wait until what a server does in the background after a start is over."""
+def wait_until_idle(pid: int, seconds: float = 2) -> None:
+    """Wait until a server has done next to nothing for so long, so that what it does in the
+    background after a start is over.
+    """
     end = time.monotonic() + _PATIENCE
     used = _processor_time(pid)
     while time.monotonic() < end:
-        time.sleep(2)
+        time.sleep(seconds)
         before, used = used, _processor_time(pid)
-        if used - before < 0.1:
+        if used - before < seconds / 20:
             return
     raise AssertionError("the server never rests")
 

@@ -47,7 +47,7 @@ def receive(environ: dict[str, Any], folder: Path) -> tuple[str, str]:
     """Write the file of a form; its digests."""
     _type, options = parse_options_header(environ["CONTENT_TYPE"])
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    source, in_file = environ["wsgi.input"], False
+    source, in_file, filename = environ["wsgi.input"], False, ""
     with (
         tempfile.NamedTemporaryFile(dir=folder, delete=False) as file,
         PushMultipartParser(options["boundary"]) as parser,
@@ -56,11 +56,12 @@ def receive(environ: dict[str, Any], folder: Path) -> tuple[str, str]:
             for event in parser.parse(source.read(_BLOCK)):
                 if isinstance(event, MultipartSegment):
                     in_file = event.filename is not None
+                    filename = event.filename or ""
                 elif event and in_file:
                     sha256.update(event)
                     md5.update(event)
                     file.write(event)
-    Path(file.name).rename(folder / f"{sha256.hexdigest()}.whl")
+    Path(file.name).rename(folder / filename)
     return sha256.hexdigest(), md5.hexdigest()
 
 

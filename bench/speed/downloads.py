@@ -30,7 +30,7 @@ def download(port: int, path: str, headers: Mapping[str, str] | None = None) -> 
     buffer = memoryview(bytearray(_BUFFER))
     begin = time.perf_counter()
     with closing(socket.create_connection(("127.0.0.1", port), 60)) as connection:
-        connection.sendall(request_head(path, headers or {}))
+        connection.sendall(request_head(port, path, headers or {}))
         head = b""
         while b"\r\n\r\n" not in head:
             piece = connection.recv(4096)

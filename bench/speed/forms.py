@@ -91,7 +91,7 @@ class Form:
             "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
             "Content-Length": str(length),
         }
-        head = request_head(receiver.path, headers, "POST")
+        head = request_head(connection.port, receiver.path, headers, "POST")
         if isinstance(self.upload.content, bytes):
             return connection.send(head, self.prefix + self.upload.content + self.suffix)
         return connection.send_file(head + self.prefix, self.upload.content, self.suffix)

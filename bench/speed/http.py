@@ -22,9 +22,9 @@ class Answer:
     size: int
 
 
-def request_head(path: str, headers: Mapping[str, str], method: str = "GET") -> bytes:
+def request_head(port: int, path: str, headers: Mapping[str, str], method: str = "GET") -> bytes:
     """The head of a request on loopback."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -33,7 +33,7 @@ class Connection:
     """A connection that is kept, and made anew when the server has closed it."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._socket: socket.socket | None = None
         self._rest = b""
 
@@ -54,7 +54,7 @@ class Connection:
         Raises:
             OSError: the server can't be reached, or ended the connection amid its answer.
         """
-        return self.send(request_head(path, headers or {}))
+        return self.send(request_head(self.port, path, headers or {}))
 
     def send(self, head: bytes, body: bytes = b"") -> Answer:
         """Send a whole request; raises as :meth:`get` does."""
@@ -135,6 +135,6 @@ class Connection:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), _PATIENCE)
+            self._socket = socket.create_connection(("127.0.0.1", self.port), _PATIENCE)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket

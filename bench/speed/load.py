@@ -6,6 +6,7 @@ Both check every answer: its status, and that all of its bytes are there.
 from __future__ import annotations
 
 import json
+import math
 import re
 import selectors
 import shutil
@@ -24,6 +25,8 @@ from bench.speed.servers import Process
 WRK = shutil.which("wrk")
 #: The processes of the fallback, at most.
 _PROCESSES = 2
+#: Seconds of a measurement, at most.
+_LONGEST = 20
 _SCRIPT = """\
 local requests, turn = {}, 0
 function init(args)
@@ -57,27 +60,39 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """The bytes of an answer, the seconds that it took, and whether the connection ends with it."""
+
+    size: int
+    seconds: float
+    closes: bool
+
+
+@dataclass(frozen=True)
 class Target:
     """What one server is asked, all of ``asks`` in turn; they have answers of one size."""
 
     server: Process
     asks: tuple[Ask, ...]
 
-    def size(self) -> int:
-        """The bytes of each answer, after a look at all of them.
+    def probe(self) -> Probe:
+        """Look at all answers once.
 
         Raises:
             LoadError: they differ in size, or one has another status.
         """
+        begin = time.perf_counter()
         with Connection(self.server.port) as connection:
             answers = [connection.get(ask.path, ask.headers) for ask in self.asks]
+        seconds = (time.perf_counter() - begin) / len(answers)
         for ask, answer in zip(self.asks, answers, strict=True):
             if answer.status != ask.status:
                 raise LoadError(f"{self.server.name}: {ask.path} is answered {answer.status}")
         sizes = {answer.size for answer in answers}
         if len(sizes) != 1:
             raise LoadError(f"{self.server.name}: answers have {sorted(sizes)} bytes")
-        return sizes.pop()
+        closes = answers[0].headers.get("connection", "").lower() == "close"
+        return Probe(sizes.pop(), seconds, closes)
 
 
 @dataclass(frozen=True)
@@ -91,19 +106,25 @@ class Load:
 
 
 def drive(target: Target, connections: int, seconds: int) -> Load:
-    """Ask as fast as answers come, over so many connections that are kept.
+    """Ask as fast as answers come, over so many connections that are kept; where an answer takes
+    long, for longer than the given seconds.
 
     Raises:
         LoadError: a wrong answer, or none.
     """
-    size = target.size()
+    probe = target.probe()
+    seconds = max(seconds, min(_LONGEST, math.ceil(2 * connections * probe.seconds)))
     if WRK is None:
-        return _drive_in_python(target, size, connections, seconds)
+        return _drive_in_python(target, probe, connections, seconds)
+    return _drive_with_wrk(WRK, target, probe.size, connections, seconds)
+
+
+def _drive_with_wrk(wrk: str, target: Target, size: int, connections: int, seconds: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % _lua(target.asks))
         script.flush()
         command = [
-            WRK, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
+            wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
             "--timeout", "60s", "--script", script.name, f"http://127.0.0.1:{target.server.port}",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -112,7 +133,7 @@ def drive(target: Target, connections: int, seconds: int) -> Load:
         raise LoadError(f"{target.server.name}: wrk says\n{done.stdout}{done.stderr}")
     requests, microseconds, received, broken, refused, p99 = map(int, found[1].split())
     most = (requests + connections) * size  # answers are under way when the time is up
-    if broken or refused or not requests * size <= received <= most:
+    if not requests or broken or refused or not requests * size <= received <= most:
         raise LoadError(
             f"{target.server.name}: {target.asks[0].path}: {broken} requests failed, {refused} "
             f"were refused; {requests} answers of {size} bytes have {received}\n{done.stdout}"
@@ -131,13 +152,14 @@ def _lua(asks: Sequence[Ask]) -> str:
     return "{" + ", ".join(ones) + "}"
 
 
-def _drive_in_python(target: Target, size: int, connections: int, seconds: int) -> Load:
-    requests = [request_head(ask.path, ask.headers) for ask in target.asks]
+def _drive_in_python(target: Target, probe: Probe, connections: int, seconds: int) -> Load:
+    port = target.server.port
+    requests = [request_head(port, ask.path, ask.headers) for ask in target.asks]
     begin = b"HTTP/1.1 %d" % target.asks[0].status
     shares = [len(range(one, connections, _PROCESSES)) for one in range(_PROCESSES)]
     with ProcessPoolExecutor(_PROCESSES) as pool:
         jobs = [
-            pool.submit(_ask_on, target.server.port, share, requests, begin, size, seconds)
+            pool.submit(_ask_on, port, share, requests, begin, probe, seconds)
             for share in shares
             if share
         ]
@@ -146,6 +168,8 @@ def _drive_in_python(target: Target, size: int, connections: int, seconds: int) 
     if wrong:
         raise LoadError(f"{target.server.name}: {target.asks[0].path}: {wrong} wrong answers")
     times = [taken for part in parts for taken in part.times]
+    if len(times) < 2:
+        raise LoadError(f"{target.server.name}: {target.asks[0].path}: no answers in {seconds} s")
     rate = sum(len(part.times) / part.seconds for part in parts)
     return Load(rate, statistics.quantiles(times, n=100)[98] * 1000)
 
@@ -159,16 +183,14 @@ class _Part:
 
 
 def _ask_on(
-    port: int, connections: int, requests: list[bytes], begin: bytes, size: int, seconds: int
+    port: int, connections: int, requests: list[bytes], begin: bytes, probe: Probe, seconds: int
 ) -> _Part:
     """One process's share: sockets that are read as soon as something is there."""
     times: list[float] = []
     wrong, turn = 0, 0
     with selectors.DefaultSelector() as selector:
         for _ in range(connections):
-            connection = socket.create_connection(("127.0.0.1", port), 60)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(connection, selectors.EVENT_READ, _Pending())
+            selector.register(_connected(port), selectors.EVENT_READ, _Pending())
         start = time.perf_counter()
         for key in list(selector.get_map().values()):
             turn = _send(key, requests, turn)
@@ -179,17 +201,26 @@ def _ask_on(
                 if not pending.length and not piece.startswith(begin):
                     wrong += 1
                 pending.length += len(piece)
-                if piece and pending.length < size:
+                if piece and pending.length < probe.size:
                     continue
-                wrong += pending.length != size
+                wrong += pending.length != probe.size
                 if wrong:
                     return _Part(1, times, wrong)
                 times.append(time.perf_counter() - pending.since)
+                if probe.closes:
+                    selector.unregister(key.fileobj).fileobj.close()  # type: ignore[union-attr]
+                    key = selector.register(_connected(port), selectors.EVENT_READ, pending)
                 turn = _send(key, requests, turn)
         taken = time.perf_counter() - start
         for key in list(selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
     return _Part(taken, times, wrong)
+
+
+def _connected(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), 60)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 @dataclass

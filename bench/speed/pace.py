@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from bench.speed.load import Load, Target, drive
 from bench.speed.results import Line, Need
 
+#: A slow server still works on requests when the load has ended, which would disturb the next one.
+_REST = 0.2
+
 
 def say(text: str) -> None:
     """Progress, for who waits."""
@@ -37,6 +40,7 @@ class Pace:
         for _round in range(self.rounds):
             for name, target in targets.items():
                 loads[name].append(drive(target, connections, self.seconds))
+                target.server.wait_until_idle(_REST)
         return loads
 
     def rates(

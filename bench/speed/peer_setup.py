@@ -81,11 +81,12 @@ def _pypiserver(environment: Environment) -> Iterator[Peer]:
     passwords.write_text(f"{_USER}:{environment.output(code)}\n")
     command = [
         "pypi-server", "run", "-i", "127.0.0.1", "-p", "{port}", "-a", "update", "-P",
-        str(passwords), "--disable-fallback", "--overwrite", str(environment.folder / "packages"),
+        str(passwords), "--disable-fallback", str(environment.folder / "packages"),
     ]  # fmt: skip
     with environment.process("pypiserver", command, f"/simple/{SMALL}/") as server:
         uploads = Receiver("/", authorization(_USER))
-        yield Peer(server, environment.version("pypiserver"), "/simple/", uploads)
+        version, big = environment.version("pypiserver"), environment.folder / "packages" / BIG_NAME
+        yield Peer(server, version, "/simple/", uploads, big=big)
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def _devpi_login(server: Process, *, new: bool) -> dict[str, str]:
         body = json.dumps(document).encode()
         about = {**kind, **headers, "Content-Length": str(len(body))}
         with Connection(server.port) as connection:
-            answer = connection.send(request_head(path, about, method), body)
+            answer = connection.send(request_head(server.port, path, about, method), body)
         if answer.status not in {200, 201}:
             raise PeerMissing(f"devpi answers {answer.status} to {method} {path}")
         return answer.body

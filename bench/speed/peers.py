@@ -23,7 +23,7 @@ class Peer:
         simple: the path of its root page.
         json: whether it has pages in JSON.
         uploads: where it takes files.
-        big: the path whose deletion removes the large wheel, where that is needed.
+        big: the URL's path whose deletion removes the large wheel, or the file itself.
         index: the database that it makes anew from its files.
     """
 
@@ -31,8 +31,8 @@ class Peer:
     version: str
     simple: str
     uploads: Receiver
+    big: str | Path
     json: bool = False
-    big: str | None = None
     index: Path | None = None
 
     def page(self, project: str, accept: str) -> Target:

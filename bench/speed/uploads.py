@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.speed.context import Context
 from bench.speed.data import BIG, BIG_NAME, SMALL
@@ -25,11 +26,11 @@ _WRITER = "writer"
 
 @dataclass(frozen=True)
 class Target:
-    """A server that takes uploads; ``big`` is the path that removes the large wheel."""
+    """A server that takes uploads; ``big`` is as in :class:`.peers.Peer`."""
 
     server: Process
     receiver: Receiver
-    big: str | None = None
+    big: str | Path
 
     def small(self, forms: list[Form]) -> float:
         """Files per second."""
@@ -52,9 +53,12 @@ class Target:
         return form.upload.size / _MEGABYTE / seconds, grown / (1 << 20)
 
     def remove_big(self) -> None:
-        if self.big is not None:
-            with Connection(self.server.port) as connection:
-                connection.send(request_head(self.big, self.receiver.headers, "DELETE"))
+        if isinstance(self.big, Path):
+            self.big.unlink(missing_ok=True)
+            return
+        with Connection(self.server.port) as connection:
+            head = request_head(connection.port, self.big, self.receiver.headers, "DELETE")
+            connection.send(head)
 
     def _send(self, form: Form, connection: Connection) -> None:
         answer = form.send(connection, self.receiver)
@@ -93,7 +97,7 @@ def _targets(context: Context) -> Iterator[dict[str, Target]]:
         mine = Receiver("/legacy/", authorization(_WRITER))
         yield {
             OURS: Target(server, mine, f"/api/package/{BIG}/{BIG_NAME}"),
-            LIMIT: Target(bare, Receiver("/", authorization(_WRITER))),
+            LIMIT: Target(bare, Receiver("/", authorization(_WRITER)), written / BIG_NAME),
             **{
                 name: Target(peer.server, peer.uploads, peer.big)
                 for name, peer in context.peers.items()
