@@ -8,23 +8,19 @@ from __future__ import annotations
 import json
 import math
 import re
-import selectors
 import shutil
-import socket
 import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from bench.speed.fallback import Work, ask_in_processes
 from bench.speed.http import Connection, request_head
 from bench.speed.servers import Process
 
 WRK = shutil.which("wrk")
-#: The processes of the fallback, at most.
-_PROCESSES = 2
 #: Seconds of a measurement, at most.
 _LONGEST = 20
 _SCRIPT = """\
@@ -153,85 +149,12 @@ def _lua(asks: Sequence[Ask]) -> str:
 
 
 def _drive_in_python(target: Target, probe: Probe, connections: int, seconds: int) -> Load:
-    port = target.server.port
+    port, status = target.server.port, target.asks[0].status
     requests = [request_head(port, ask.path, ask.headers) for ask in target.asks]
-    begin = b"HTTP/1.1 %d" % target.asks[0].status
-    shares = [len(range(one, connections, _PROCESSES)) for one in range(_PROCESSES)]
-    with ProcessPoolExecutor(_PROCESSES) as pool:
-        jobs = [
-            pool.submit(_ask_on, port, share, requests, begin, probe, seconds)
-            for share in shares
-            if share
-        ]
-        parts = [job.result() for job in jobs]
-    wrong = sum(part.wrong for part in parts)
-    if wrong:
-        raise LoadError(f"{target.server.name}: {target.asks[0].path}: {wrong} wrong answers")
+    work = Work(port, requests, b"HTTP/1.1 %d " % status, probe.size, probe.closes)
+    parts = ask_in_processes(work, connections, seconds)
     times = [taken for part in parts for taken in part.times]
-    if len(times) < 2:
-        raise LoadError(f"{target.server.name}: {target.asks[0].path}: no answers in {seconds} s")
+    if len(times) < 2 or any(part.wrong for part in parts):
+        raise LoadError(f"{target.server.name}: {target.asks[0].path}: a wrong answer, or none")
     rate = sum(len(part.times) / part.seconds for part in parts)
     return Load(rate, statistics.quantiles(times, n=100)[98] * 1000)
-
-
-@dataclass(frozen=True)
-class _Part:
-    seconds: float
-    #: Of each answer, in seconds.
-    times: list[float]
-    wrong: int
-
-
-def _ask_on(
-    port: int, connections: int, requests: list[bytes], begin: bytes, probe: Probe, seconds: int
-) -> _Part:
-    """One process's share: sockets that are read as soon as something is there."""
-    times: list[float] = []
-    wrong, turn = 0, 0
-    with selectors.DefaultSelector() as selector:
-        for _ in range(connections):
-            selector.register(_connected(port), selectors.EVENT_READ, _Pending())
-        start = time.perf_counter()
-        for key in list(selector.get_map().values()):
-            turn = _send(key, requests, turn)
-        while time.perf_counter() < start + seconds:
-            for key, _events in selector.select(1):
-                pending = key.data
-                piece = key.fileobj.recv(1 << 18)  # type: ignore[union-attr]
-                if not pending.length and not piece.startswith(begin):
-                    wrong += 1
-                pending.length += len(piece)
-                if piece and pending.length < probe.size:
-                    continue
-                wrong += pending.length != probe.size
-                if wrong:
-                    return _Part(1, times, wrong)
-                times.append(time.perf_counter() - pending.since)
-                if probe.closes:
-                    selector.unregister(key.fileobj).fileobj.close()  # type: ignore[union-attr]
-                    key = selector.register(_connected(port), selectors.EVENT_READ, pending)
-                turn = _send(key, requests, turn)
-        taken = time.perf_counter() - start
-        for key in list(selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
-    return _Part(taken, times, wrong)
-
-
-def _connected(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), 60)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
-@dataclass
-class _Pending:
-    """An answer that is under way."""
-
-    since: float = 0.0
-    length: int = 0
-
-
-def _send(key: selectors.SelectorKey, requests: Sequence[bytes], turn: int) -> int:
-    key.data.since, key.data.length = time.perf_counter(), 0
-    key.fileobj.sendall(requests[turn % len(requests)])  # type: ignore[union-attr]
-    return turn + 1
