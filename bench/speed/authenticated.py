@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.speed.context import CONNECTIONS, Context
+from bench.speed.context import Context
 from bench.speed.data import SMALL, SMALL_FILE
 from bench.speed.load import Ask, Target
 from bench.speed.pages import JSON
@@ -33,7 +33,7 @@ def measure_authenticated(context: Context) -> Section:
             }
             lines += [
                 context.pace.rates("8", label, targets, connections, [Need(0.9, "anonymous")])
-                for connections in CONNECTIONS
+                for connections in context.connections
             ]
     return Section(
         "Users",

@@ -27,7 +27,7 @@ class Case:
 
     Attributes:
         peers: what the peers are asked, by name.
-        connections: numbers of connections that it is measured with.
+        connections: numbers of connections that it is measured with; by default, those of the run.
     """
 
     goal: str
@@ -35,7 +35,7 @@ class Case:
     asks: tuple[Ask, ...]
     needs: tuple[Need, ...]
     peers: Mapping[str, Target] = field(default_factory=dict)
-    connections: Sequence[int] = CONNECTIONS
+    connections: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class Context:
     #: The largest number of files in a store.
     size_limit: int = 1_000_000
 
+    @property
+    def connections(self) -> Sequence[int]:
+        """Numbers of connections."""
+        return CONNECTIONS[:1] if self.pace.quick else CONNECTIONS
+
     def compare(self, server: Process, cases: Iterable[Case]) -> list[Line]:
         """Measure ours, L with ours's own bytes, and peers."""
         return [line for case in cases for line in self._lines(server, case)]
@@ -60,7 +65,7 @@ class Context:
                 Ask(f"/{number}", ask.headers, ask.status) for number, ask in enumerate(case.asks)
             )
             targets = {OURS: Target(server, case.asks), LIMIT: Target(reference, asks)}
-            for connections in case.connections:
+            for connections in case.connections or self.connections:
                 yield self.pace.rates(
                     case.goal, case.label, {**targets, **case.peers}, connections, case.needs
                 )

@@ -10,7 +10,7 @@ from bench.speed.load import Load, Target, drive
 from bench.speed.results import Line, Need
 
 #: A slow server still works on requests when the load has ended, which would disturb the next one.
-_REST = 0.2
+_REST = 0.1
 
 
 def say(text: str) -> None:

@@ -47,6 +47,7 @@ def _project_pages(context: Context) -> Iterator[Case]:
                     (Ask(f"/simple/{project}/", headers),),
                     (Need(0.85),),
                     {} if gzip else _of_peers(context, kind, project),
+                    CONNECTIONS if gzip else (),
                 )
 
 
@@ -62,9 +63,8 @@ def measure_revalidation(context: Context) -> Section:
     store = context.stores.store()
     with ours(store) as server:
         server.wait_until_idle()
-        lines = context.compare(
-            server, [_revalidation(server, SMALL), _revalidation(server, LARGE)]
-        )
+        projects = [SMALL] if context.pace.quick else [SMALL, LARGE]
+        lines = context.compare(server, [_revalidation(server, project) for project in projects])
     return Section(
         "Revalidation", "A page that the client has already: `If-None-Match`, and 304.", lines
     )
@@ -93,7 +93,6 @@ def measure_root(context: Context) -> Section:
 
 def _root_of(context: Context, store: Path, names: int, *, with_peers: bool) -> list[Line]:
     label = f"{names:,} projects"
-    connections = CONNECTIONS[:1] if context.pace.quick else CONNECTIONS
     plain = Ask("/simple/", {"Accept": HTML})
     packed = Ask("/simple/", {"Accept": JSON} | _GZIP)
     needs = (Need(0.85),)
@@ -102,8 +101,8 @@ def _root_of(context: Context, store: Path, names: int, *, with_peers: bool) -> 
         lines = context.compare(
             server,
             [
-                Case("3", f"{label}, HTML", (plain,), needs, peers, connections),
-                Case("3", f"{label}, JSON, gzip", (packed,), needs, {}, connections),
+                Case("3", f"{label}, HTML", (plain,), needs, peers),
+                Case("3", f"{label}, JSON, gzip", (packed,), needs),
             ],
         )
     readers = [f"reader{number}" for number in range(_READERS)]
@@ -113,7 +112,7 @@ def _root_of(context: Context, store: Path, names: int, *, with_peers: bool) -> 
         for number in range(_READERS * _OWN)
     }
     with _idle(ours(store, {**user_settings(readers), **rules})) as server:
-        case = Case("3", f"{label}, HTML, by user", asks, (Need(0.7),), {}, connections)
+        case = Case("3", f"{label}, HTML, by user", asks, (Need(0.7),))
         return lines + context.compare(server, [case])
 
 

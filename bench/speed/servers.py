@@ -116,7 +116,7 @@ class Process:
         """Let VmHWM, the most memory that it had, begin anew at what it has now."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def wait_until_idle(self, seconds: float = 2) -> None:
+    def wait_until_idle(self, seconds: float = 1) -> None:
         """Wait until it has done next to nothing for so long."""
         wait_until_idle(self.pid, seconds)
 
