@@ -50,7 +50,7 @@ security: $(VENV)/.tests ## write the table of hostile inputs in docs/security.m
 scale: $(VENV)/.tests ## measure 1,000 to 1,000,000 files and write docs/scale.md; ARGS=--quick only tries it
 	$(BIN)/python bench/scale.py $(ARGS)
 
-bench: $(VENV)/.tests ## measure against Pyramid alone and peers, and write docs/performance.md; ARGS=--quick
+bench: $(VENV)/.tests ## measure against Pyramid alone and peers, and write docs/performance.md; ARGS=--quick only tries it
 	$(BIN)/python -m bench.speed $(ARGS)
 
 clean: ## remove what the other targets made, but no packages
