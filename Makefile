@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INI ?= development.ini
 SECONDS = 10
 
-.PHONY: help serve test lint types layers check audit fuzz settings security scale clean
+.PHONY: help serve test lint types layers check audit fuzz settings security scale bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +49,9 @@ security: $(VENV)/.tests ## write the table of hostile inputs in docs/security.m
 
 scale: $(VENV)/.tests ## measure 1,000 to 1,000,000 files and write docs/scale.md; ARGS=--quick only tries it
 	$(BIN)/python bench/scale.py $(ARGS)
+
+bench: $(VENV)/.tests ## measure against Pyramid alone and peers, and write docs/performance.md; ARGS=--quick only tries it
+	$(BIN)/python -m bench.speed $(ARGS)
 
 clean: ## remove what the other targets made, but no packages
 	rm -rf $(VENV) $(CLIENTS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz

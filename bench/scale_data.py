@@ -30,10 +30,11 @@ _FIRST_UPLOAD = datetime(2024, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Data:
-    """A folder with ``files`` files in projects of ten, and with the large project besides."""
+    """A folder with ``files`` files in projects of equal size; the large project is there, too."""
 
     folder: Path
     files: int
+    per_project: int = FILES_PER_PROJECT
 
     @property
     def packages(self) -> Path:
@@ -41,7 +42,7 @@ class Data:
 
     @property
     def projects(self) -> int:
-        return self.files // FILES_PER_PROJECT
+        return self.files // self.per_project
 
     @property
     def is_complete(self) -> bool:
@@ -68,7 +69,10 @@ class Data:
             for first in range(0, self.projects, _PROJECTS_AT_ONCE)
         ]
         with ProcessPoolExecutor(PROCESSES) as pool:
-            jobs = [pool.submit(template.write_projects, self.packages, some) for some in ranges]
+            jobs = [
+                pool.submit(template.write_projects, self.packages, some, self.per_project)
+                for some in ranges
+            ]
             for job in jobs:
                 job.result()
         template.write_project(self.packages, LARGE, LARGE_FILES)
@@ -84,12 +88,12 @@ def project_of(number: int) -> str:
 
 
 def filenames(project: str, count: int) -> list[str]:
-    """A wheel and an sdist of each version."""
-    versions = [f"1.{n}" for n in range(count // 2)]
+    """A wheel and an sdist of each version, of the last one perhaps only the wheel."""
     return [
-        filename
-        for version in versions
-        for filename in (wheel_name(project, version), f"{project}-{version}.tar.gz")
+        f"{project}-1.{number // 2}.tar.gz"
+        if number % 2
+        else wheel_name(project, f"1.{number // 2}")
+        for number in range(count)
     ]
 
 
@@ -117,9 +121,9 @@ class _Template:
         core = metadata("demo", "1.0", "Summary: A demo", "Requires-Python: >=3.8")
         return cls(_Kind.of(wheel(core=core), core), _Kind.of(sdist(core=core), core))
 
-    def write_projects(self, root: Path, numbers: Iterable[int]) -> None:
+    def write_projects(self, root: Path, numbers: Iterable[int], count: int) -> None:
         for number in numbers:
-            self.write_project(root, project_of(number), FILES_PER_PROJECT)
+            self.write_project(root, project_of(number), count)
 
     def write_project(self, root: Path, project: str, count: int) -> None:
         (root / project).mkdir()

@@ -92,11 +92,11 @@ def report(command: str, folders: Sequence[Folder], bucket: Bucket | None) -> st
         "scale_folder.md",
         command=command,
         date=datetime.now(UTC).date(),
-        commit=_commit(),
+        commit=commit(),
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         packages=", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        machine=_machine(),
+        machine=machine(),
         per_project=FILES_PER_PROJECT,
         large_files=f"{LARGE_FILES:,}",
         pages=f"{PAGES:,}",
@@ -118,7 +118,7 @@ def _folders(folders: Sequence[Folder]) -> str:
     for label, name, written in _ROWS:
         values = [attrgetter(name)(folder) for folder in folders]
         rows.append([label, *_with_ratios(values, written)])
-    return _table(["", *sizes], rows)
+    return table(["", *sizes], rows)
 
 
 def _with_ratios(values: Sequence[float], written: _Format) -> list[str]:
@@ -168,7 +168,7 @@ def _bucket(bucket: Bucket) -> str:
         latency=bucket.latency * 1000,
         snapshot=snapshot,
         rate=bucket.rate,
-        starts=_table(["", "time", "times faster", "requests", "of these"], rows),
+        starts=table(["", "time", "times faster", "requests", "of these"], rows),
     )
 
 
@@ -178,22 +178,24 @@ def _start(label: str, start: Start, slow: Start) -> list[str]:
     return [label, _seconds(start.seconds), faster, f"{start.total:,}", kinds]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = "|---" + "|---:" * (len(head) - 1) + "|"
     lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The version, and the commit that was measured."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=_HERE, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    commit = found.stdout.strip()
-    return version("pypicloud-lite") + (f" ({commit})" if commit else "")
+    name = found.stdout.strip()
+    return version("pypicloud-lite") + (f" ({name})" if name else "")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What was measured on."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30)
     models = {
         line.partition(":")[2].strip()

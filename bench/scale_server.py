@@ -29,6 +29,25 @@ def memory_of(pid: int, field: str) -> int:
     return 0
 
 
+def wait_until_idle(pid: int, seconds: float = 2) -> None:
+    """Wait until a server has done next to nothing for so long, so that what it does in the
+    background after a start is over.
+    """
+    end = time.monotonic() + _PATIENCE
+    used = _processor_time(pid)
+    while time.monotonic() < end:
+        time.sleep(seconds)
+        before, used = used, _processor_time(pid)
+        if used - before < seconds / 20:
+            return
+    raise AssertionError("the server never rests")
+
+
+def _processor_time(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Running:
     """A server, and one connection to it.
 
@@ -83,17 +102,5 @@ class Running:
         return memory_of(self._pid, field)
 
     def wait_until_idle(self) -> None:
-        """Wait until what the server does in the background after a start is over."""
-        end = time.monotonic() + _PATIENCE
-        used = self._processor_time()
-        while time.monotonic() < end:
-            time.sleep(2)
-            before, used = used, self._processor_time()
-            if used - before < 0.1:
-                self._connection.close()  # the server gives up on a silent one; a new one is opened
-                return
-        raise AssertionError("the server never rests")
-
-    def _processor_time(self) -> float:
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        wait_until_idle(self._pid)
+        self._connection.close()  # the server gives up on a silent one; a new one is opened

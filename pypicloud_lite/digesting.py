@@ -66,7 +66,7 @@ def _lanes(digests: Iterable[Digest]) -> list[_Lane]:
     lanes: list[_Lane] = []
     try:
         for digest in digests:
-            lanes.append(_Lane(digest))
+            lanes += [_Lane(digest)]
     except RuntimeError:
         for lane in lanes:
             lane.close()

@@ -1,0 +1,44 @@
+"""Goal 8: requests with a password against requests without."""
+
+from __future__ import annotations
+
+from bench.speed.context import Context
+from bench.speed.data import SMALL, SMALL_FILE
+from bench.speed.load import Ask, Target
+from bench.speed.pages import JSON
+from bench.speed.results import OURS, Need, Section
+from bench.speed.servers import ours
+from bench.speed.users import SCHEMES, authorization, user_settings
+
+_USERS = 50
+
+
+def measure_authenticated(context: Context) -> Section:
+    store = context.stores.store()
+    users = [f"user{number:02}" for number in range(_USERS)]
+    closed = {**user_settings(users), "pypi.default_read": "authenticated"}
+    lines = []
+    with ours(store) as anonymous, ours(store, closed) as server:
+        anonymous.wait_until_idle()
+        server.wait_until_idle()
+        for label, path in {
+            "page of 10 files": f"/simple/{SMALL}/",
+            "small file": f"/api/package/{SMALL}/{SMALL_FILE}",
+        }.items():
+            headers = {"Accept": JSON}
+            asks = tuple(Ask(path, {**headers, **authorization(user)}) for user in users)
+            targets = {
+                OURS: Target(server, asks),
+                "anonymous": Target(anonymous, (Ask(path, headers),) * _USERS),
+            }
+            lines += [
+                context.pace.rates("8", label, targets, connections, [Need(0.9, "anonymous")])
+                for connections in context.connections
+            ]
+    return Section(
+        "Users",
+        f"Ours with {_USERS} users in turn, who send their passwords with each request and have "
+        f"hashes of {' and '.join(SCHEMES)}, where only the known may read; against the same "
+        "server open to everyone.",
+        lines,
+    )
