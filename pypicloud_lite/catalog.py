@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import IO
 
 from pypicloud_lite.access.identity import Identity
@@ -28,6 +30,8 @@ from pypicloud_lite.storage.base import Location, RemoteUrl, Storage
 _ROOT_FROM_PAGE = "../../"
 #: How often, and for how many seconds, to wait for the index while a file is overwritten.
 _CHANGES, _MOMENT = 5, 0.05
+#: Files up to this size are kept in memory like pages, in bytes.
+_SMALL = 1 << 15
 
 
 class Catalog:
@@ -161,7 +165,7 @@ class Catalog:
         """
         for _attempt in range(_CHANGES):
             try:
-                return file, self._storage.open(file)
+                return file, self._opened(file)
             except FileChanged:  # overwritten: the index has its new facts, or will in a moment
                 time.sleep(_MOMENT)
                 file = self.file(file.project, file.filename)
@@ -169,6 +173,18 @@ class Catalog:
         raise FileChanged(
             f"{file.filename} was replaced in the storage by others. Its page has the new facts."
         )
+
+    def _opened(self, file: DistributionFile) -> IO[bytes]:
+        """The bytes; of a small file on a disk those in memory, if the disk still has the same."""
+        if file.size > _SMALL or not self._storage.is_folder:
+            return self._storage.open(file)
+        self._storage.verify(file)
+
+        def read() -> Rendered:
+            with closing(self._storage.open(file)) as stream:
+                return Rendered(stream.read(), "", None, "")
+
+        return io.BytesIO(self._pages.get(("file", file.key), file.stamp, read).body)
 
     def core_metadata(self, file: DistributionFile) -> bytes:
         """The core metadata that is offered (PEP 658).

@@ -163,6 +163,8 @@ class Rules:
 
     def is_public(self, project: ProjectName) -> bool:
         """Whether anyone at all may read the project."""
+        if project not in self.projects:
+            return EVERYONE in self.default_read
         return self.permits(ANONYMOUS, project, Permission.READ)
 
     def is_public_list(self, identity: Identity) -> bool:

@@ -202,6 +202,14 @@ class Storage(ABC):
             FileChanged: the bytes aren't those that ``file`` describes any more.
         """
 
+    def verify(self, file: DistributionFile) -> None:
+        """Do nothing if the bytes are still there, sooner than :meth:`open` where that is possible.
+
+        Raises:
+            FileMissing, FileChanged: as there.
+        """
+        self.open(file).close()
+
     @abstractmethod
     def core_metadata(self, file: DistributionFile) -> bytes:
         """The distribution's core metadata, byte for byte (PEP 658).

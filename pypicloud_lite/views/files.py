@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
@@ -191,10 +192,9 @@ def _body(
     environ: dict[str, Any], stream: IO[bytes], length: int, *, whole: bool
 ) -> Iterable[bytes]:
     if length <= _BLOCK:
-        try:
-            return [b"".join(_Range(stream, length))]
-        finally:
-            stream.close()
+        with closing(stream):
+            content = stream.read(length)
+            return [content, *_Range(stream, length - len(content))]
     wrapper = environ.get("wsgi.file_wrapper")
     if wrapper is not None and whole:
         wrapped: Iterable[bytes] = wrapper(stream, _BLOCK)

@@ -204,10 +204,9 @@ class StorageContract:
         storage.delete(file)
         assert list(storage.scan()) == []
         assert storage.stat(file.key) is None
-        with pytest.raises(FileMissing):
-            storage.open(file)
-        with pytest.raises(FileMissing):
-            storage.core_metadata(file)
+        for use in (storage.open, storage.verify, storage.core_metadata):
+            with pytest.raises(FileMissing):
+                use(file)
 
     def test_deleting_twice_is_no_error(self, storage: Storage) -> None:
         file = publish(storage, WHEEL, wheel())

@@ -6,11 +6,18 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pypicloud_lite.errors import FileExists, FileMissing, StorageFull, StorageUnavailable
+from pypicloud_lite.errors import (
+    FileChanged,
+    FileExists,
+    FileMissing,
+    StorageFull,
+    StorageUnavailable,
+)
 from pypicloud_lite.storage.base import Storage
 from pypicloud_lite.storage.files import STALE_AFTER, FileStorage
 from tests.contracts.storage import SDIST, WHEEL, StorageContract, publish
@@ -25,6 +32,14 @@ class TestFileStorage(StorageContract):
     @pytest.fixture
     def again(self, tmp_path: Path) -> Callable[[], Storage]:
         return lambda: FileStorage(tmp_path)
+
+    def test_bytes_that_were_changed_are_not_given(self, storage: Storage) -> None:
+        file = publish(storage, WHEEL, wheel())
+        storage.verify(file)
+        for other in (replace(file, size=file.size + 1), replace(file, stamp="1")):
+            for use in (storage.open, storage.verify):
+                with pytest.raises(FileChanged):
+                    use(other)
 
 
 class TestLayout:

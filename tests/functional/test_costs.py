@@ -28,7 +28,7 @@ FILE = f"/api/package/demo/{WHEEL}"
 _STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 #: Methods of a storage that look at the disk, or ask the bucket.
 _LOOKS = (
-    "open", "core_metadata", "stat", "describe", "scan", "put", "delete", "annotate",
+    "open", "verify", "core_metadata", "stat", "describe", "scan", "put", "delete", "annotate",
     "project_statuses", "set_project_status", "check", "spool", "prepare",
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ READS = [
     ("/simple/", {"Accept": JSON}, {"sql": 3, "pages": 1}),
     ("/", {}, {"sql": 2}),
     ("/simple/absent/", {}, {"sql": 3}),
-    (FILE, {}, {"sql": 2, "storage": 1}),
+    (FILE, {}, {"sql": 2, "storage": 2}),
     (f"{FILE}.metadata", {}, {"sql": 2, "storage": 1}),
 ]
 
@@ -101,7 +101,7 @@ READS = [
 def test_what_was_asked_for_before_costs_no_statement(
     client: Client, costs: Costs, path: str, headers: dict[str, str], cold: dict[str, int]
 ) -> None:
-    # The bytes of a file are never taken from memory: others may have changed them.
+    # Others may have changed a file: whether it is the same is looked at each time.
     warm = {"storage": 1} if path == FILE else {}
     for expected in (cold, warm, warm):
         with costs.of() as counted:

@@ -161,27 +161,35 @@ def test_the_spelling_of_the_project_does_not_matter(full: Client) -> None:
     assert full.get(f"/api/package/DEMO/{WHEEL}").body == CONTENT
 
 
-def test_a_file_changed_behind_our_back_is_not_sent(full: Client, tmp_path: Path) -> None:
+@pytest.fixture(params=["never sent", "sent before"])
+def sent(full: Client, request: pytest.FixtureRequest) -> Client:
+    """A small file that was sent is in memory."""
+    if request.param == "sent before":
+        assert full.get(PATH).body == CONTENT
+    return full
+
+
+def test_a_file_changed_behind_our_back_is_not_sent(sent: Client, tmp_path: Path) -> None:
     (tmp_path / "packages" / "demo" / "1.0" / WHEEL).write_bytes(b"something else")
-    response = full.get(PATH, status=503)
+    response = sent.get(PATH, status=503)
     assert "Retry-After" in response.headers
 
 
 def test_a_file_changed_behind_our_back_has_its_new_facts_at_once(
-    full: Client, tmp_path: Path
+    sent: Client, tmp_path: Path
 ) -> None:
     """As when a listing met a file that was still being copied."""
     content = wheel(summary="copied by hand")
     (tmp_path / "packages" / "demo" / "1.0" / WHEEL).write_bytes(content)
-    full.get(PATH, status=503)
-    (file,) = [file for file in full.page("demo").json["files"] if file["filename"] == WHEEL]
+    sent.get(PATH, status=503)
+    (file,) = [file for file in sent.page("demo").json["files"] if file["filename"] == WHEEL]
     assert file["hashes"]["sha256"] == sha256(content)
-    assert full.get(PATH, status=200).body == content
+    assert sent.get(PATH, status=200).body == content
 
 
-def test_a_file_removed_behind_our_back_is_missing(full: Client, tmp_path: Path) -> None:
+def test_a_file_removed_behind_our_back_is_missing(sent: Client, tmp_path: Path) -> None:
     (tmp_path / "packages" / "demo" / "1.0" / WHEEL).unlink()
-    full.get(PATH, status=404)
+    sent.get(PATH, status=404)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS"])
