@@ -110,13 +110,12 @@ class Passwords:
         raw = password.encode("utf-8", "surrogateescape")
         if not user or not raw or len(raw) > MAX_PASSWORD or b"\0" in raw:
             return False
-        stored = self._hashes.get(user)
-        digest = self._digest(user, stored, raw)
-        if self._is_fresh(digest):
+        digest = self._digest(user, raw)
+        if self.is_fresh(digest):
             return True
         # The same good password in many requests at once is hashed, and counted, once.
         with self._one_by_one[digest[0] % _STRIPES]:
-            return self._is_fresh(digest) or self._attempt(user, raw, digest, address)
+            return self.is_fresh(digest) or self._attempt(user, raw, digest, address)
 
     def mark(self, user: str, key: bytes) -> str | None:
         """What changes with the user's stored hash and tells nothing of it, as hex digits.
@@ -128,8 +127,13 @@ class Passwords:
             return None
         return hmac.new(key, f"{user}\0{stored}".encode(), hashlib.sha256).hexdigest()
 
-    def _is_fresh(self, digest: bytes) -> bool:
-        return self._verified.get(digest, -math.inf) > self._clock()
+    def proof(self, user: str, password: str) -> bytes:
+        """What :meth:`is_fresh` knows the pair by; it tells nothing of either."""
+        return self._digest(user, password.encode("utf-8", "surrogateescape"))
+
+    def is_fresh(self, proof: bytes) -> bool:
+        """Whether the pair was verified lately."""
+        return self._verified.get(proof, -math.inf) > self._clock()
 
     def _attempt(self, user: str, raw: bytes, digest: bytes, address: str) -> bool:
         is_guess = digest not in self._verified  # who sends what was right before guesses nothing
@@ -143,8 +147,8 @@ class Passwords:
             self._remember(digest)
         return good
 
-    def _digest(self, user: str, stored: str | None, raw: bytes) -> bytes:
-        parts = b"\0".join((user.encode("utf-8", "surrogateescape"), (stored or "").encode(), raw))
+    def _digest(self, user: str, raw: bytes) -> bytes:
+        parts = b"\0".join((user.encode("utf-8", "surrogateescape"), raw))
         return hmac.digest(self._key, parts, hashlib.sha256)
 
     def _hash_matches(self, user: str, stored: str | None, raw: bytes) -> bool:

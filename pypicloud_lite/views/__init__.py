@@ -16,6 +16,7 @@ Routes = tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...]
 _FILE = "/api/package/{project}/{filename}"
 FIRST_ROUTES: Routes = (
     ("page", "/simple/{project}/", contexts.page, ("GET",)),
+    ("list", "/simple/", None, ("GET", "POST")),
     # Actions on a project; their names are no valid filenames.
     ("yank", "/api/package/{project}/yank", contexts.project, ("POST",)),
     ("unyank", "/api/package/{project}/unyank", contexts.project, ("POST",)),
@@ -23,7 +24,6 @@ FIRST_ROUTES: Routes = (
 )
 ROUTES: Routes = (
     ("file", _FILE, contexts.project, ("GET", "POST", "DELETE")),
-    ("list", "/simple/", None, ("GET", "POST")),
     ("list_bare", "/simple", None, ("GET", "POST")),
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
