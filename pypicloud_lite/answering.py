@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from waitress.task import WSGITask
 from waitress.utilities import build_http_date
+
+from pypicloud_lite.sending import SentFile
 
 #: How many heads are kept, of about half a kilobyte each; then all are dropped.
 _KEPT = 1024
@@ -27,6 +30,12 @@ class Task(WSGITask):
     wrote_header: bool
     content_length: int | None
     response_headers: list[tuple[str, str]]
+
+    def get_environment(self) -> dict[str, Any]:
+        """The WSGI environment (PEP 3333)."""
+        environ: dict[str, Any] = super().get_environment()
+        environ["wsgi.file_wrapper"] = SentFile
+        return environ
 
     def write(self, data: bytes) -> None:
         """Send some of the body, the head before it."""

@@ -8,12 +8,12 @@ import logging
 import re
 from typing import Any
 
-from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from pypicloud_lite.answering import Task
+from pypicloud_lite.sending import Channel
 
 LOG = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _TRANSFER_CODING = re.compile(rb"^transfer-encoding:(.*)$", re.IGNORECASE | re.M
 _MAX_LOGGED = 200
 
 
-def channel_class(max_anonymous_body: int | None) -> type[HTTPChannel]:
+def channel_class(max_anonymous_body: int | None) -> type[Channel]:
     """The class of the connections of a server.
 
     Args:
@@ -30,7 +30,7 @@ def channel_class(max_anonymous_body: int | None) -> type[HTTPChannel]:
     """
     parser = type("Parser", (_Parser,), {"max_anonymous_body": max_anonymous_body})
     parts = {"parser_class": parser, "task_class": Task, "error_task_class": _Refusal}
-    return type("Channel", (HTTPChannel,), parts)
+    return type("Channel", (Channel,), parts)
 
 
 class _LoginRequired(Error):

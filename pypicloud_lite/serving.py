@@ -26,6 +26,10 @@ LOG = logging.getLogger(__name__)
 #: How long running requests may take after SIGTERM, in seconds.
 GRACE = 30.0
 _TICK = 0.5
+#: How long others get the processor between two rounds, in seconds, while several clients take
+#: whatever they are sent. Else the system stops this thread where it likes, and with it all that
+#: wait for the interpreter.
+_BREATH = 0.00005
 #: What is taken off a connection at a time, in bytes: waitress's own 8 KiB cost as much time for
 #: a large upload as all that is done with it later.
 _RECEIVED = 1 << 18
@@ -75,6 +79,8 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
 def _turn(server: Any, channels: dict[int, Any]) -> None:
     """One round of waitress's own loop."""
     loop(timeout=_TICK, use_poll=server.adj.asyncore_use_poll, map=channels, count=1)
+    if sum(getattr(channel, "wants_more", False) for channel in channels.values()) > 1:
+        time.sleep(_BREATH)
 
 
 def _stop_on_signal() -> Callable[[], bool]:

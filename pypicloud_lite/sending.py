@@ -1,0 +1,120 @@
+"""How large answers are sent: in turns, and files by the kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from waitress.buffers import ReadOnlyFileBasedBuffer
+from waitress.channel import HTTPChannel
+
+#: What one connection may send before it is another's turn, and what all of them may, in bytes.
+_TURN, _ROUND = 1 << 16, 1 << 19
+#: The file lies where the kernel can't send it from.
+_NOT_HERE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW})
+
+
+class SentFile(ReadOnlyFileBasedBuffer):
+    """``wsgi.file_wrapper`` (PEP 3333) for files that need not come into this process."""
+
+    remain: int
+    file: Any
+    descriptor: int | None = None
+
+    def prepare(self, size: int | None = None) -> int:
+        """How many bytes will be sent."""
+        try:
+            self.descriptor = self.file.fileno()
+        except (AttributeError, OSError):
+            pass  # not a file of the disk
+        remain: int = super().prepare(size)
+        return remain
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> bytes | Piece:
+        """The next bytes, or where they are."""
+        if self.descriptor is None or skip:
+            content: bytes = super().get(numbytes, skip)
+            return content
+        size = self.remain if numbytes < 0 else min(numbytes, self.remain)
+        return Piece(self, self.file.tell(), size)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a file that were not read."""
+
+    source: SentFile
+    start: int
+    size: int
+
+    def send(self, socket: int) -> int:
+        """Let the kernel send them; how many it did.
+
+        Raises:
+            OSError: the connection or the file is broken.
+        """
+        descriptor = self.source.descriptor
+        if descriptor is None:
+            return 0
+        try:
+            sent = os.sendfile(socket, descriptor, self.start, self.size)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            if exc.errno not in _NOT_HERE:
+                raise
+            self.source.descriptor = None  # it is read, then
+            return 0
+        if not sent:
+            raise OSError(errno.EIO, "the file became shorter while it was sent")
+        return sent
+
+
+class Channel(HTTPChannel):
+    """A connection that lets others go on while it sends a large answer.
+
+    waitress sends as long as the client takes something, which a fast client does to the end;
+    meanwhile nobody else is heard.
+    """
+
+    _left = 0
+    sendbuf_len: int
+    total_outbufs_len: int
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether there is more to send after a whole turn."""
+        return self._left <= 0 and self.total_outbufs_len > 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sendbuf_len = min(self.sendbuf_len, _TURN)
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        self._left = max(_TURN, _ROUND // (len(self.server.active_channels) or 1))
+        return super()._flush_some(do_close=do_close)
+
+    def send(self, data: bytes | Piece, do_close: bool = True) -> int:
+        """Send some of the data; 0 when the client takes nothing, or the turn is over.
+
+        Raises:
+            OSError: the connection or the file is broken.
+        """
+        if self._left <= 0:
+            return 0
+        if isinstance(data, Piece):
+            sent = self._send_piece(data, do_close=do_close)
+        else:
+            sent = super().send(data, do_close=do_close)
+        self._left -= sent
+        return sent
+
+    def _send_piece(self, piece: Piece, *, do_close: bool) -> int:
+        try:
+            return piece.send(self.socket.fileno())
+        except ConnectionError:  # as in waitress
+            if do_close:
+                self.handle_close()
+            return 0
