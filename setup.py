@@ -37,7 +37,7 @@ setup(
         "packaging>=24.2",
         "plaster-pastedeploy>=1.0",
         "pyramid>=2.1",
-        "pyramid-jinja2>=2.10",
+        "jinja2>=3.1",
         "SQLAlchemy>=2.0.30",
         "waitress>=3.0.2",
         "WebOb>=1.8.9",

@@ -34,6 +34,5 @@ def make_router(services: Services, settings: Mapping[str, Any]) -> Router:
             config.set_session_factory(sessions)
         # A view whose permission was forgotten is closed to everyone.
         config.set_default_permission("unstated")
-        config.include("pyramid_jinja2")
         config.include("pypicloud_lite.views")
     return config.make_wsgi_app()

@@ -12,6 +12,8 @@ from waitress.channel import HTTPChannel
 
 #: What one connection may send before it is another's turn, and what all of them may, in bytes.
 _TURN, _ROUND = 1 << 16, 1 << 19
+#: What a thread that answers sends for itself, which is all of most answers.
+_FIRST = 1 << 20
 #: The file lies where the kernel can't send it from.
 _NOT_HERE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW})
 
@@ -80,7 +82,6 @@ class Channel(HTTPChannel):
     """
 
     _left = 0
-    sendbuf_len: int
     total_outbufs_len: int
 
     @property
@@ -88,12 +89,12 @@ class Channel(HTTPChannel):
         """Whether there is more to send after a whole turn."""
         return self._left <= 0 and self.total_outbufs_len > 0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sendbuf_len = min(self.sendbuf_len, _TURN)
-
     def _flush_some(self, do_close: bool = True) -> bool:
-        self._left = max(_TURN, _ROUND // (len(self.server.active_channels) or 1))
+        if do_close:  # by the main loop, else by a thread that answers
+            self._left = max(_TURN, _ROUND // (len(self.server.active_channels) or 1))
+        else:
+            self._left = _FIRST
+        self.sendbuf_len = self._left
         return super()._flush_some(do_close=do_close)
 
     def send(self, data: bytes | Piece, do_close: bool = True) -> int:

@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 
 #: How long a start waits for the first synchronization, in seconds: without a complete index, and
 #: with one, which can be served at once.
-START_WAIT, READY_WAIT = 1.0, 0.2
+START_WAIT, READY_WAIT = 1.0, 0.02
 #: How soon a synchronization that failed, or that another process does, is tried again.
 _RETRY = 5.0
 #: How long the pauses between failures become, in seconds.
