@@ -21,7 +21,9 @@ def make_app(settings: Mapping[str, Any], environ: Mapping[str, str] | None = No
         environ: overrides of the settings; the process's environment by default.
     """
     services = build_services(settings, os.environ if environ is None else environ)
-    return make_router(services, settings)
+    router = make_router(services, settings)
+    services.follower.wait_for_first()
+    return router
 
 
 def make_router(services: Services, settings: Mapping[str, Any]) -> Router:

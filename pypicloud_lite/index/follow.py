@@ -16,9 +16,9 @@ from pypicloud_lite.storage.base import Storage
 
 LOG = logging.getLogger(__name__)
 
-#: How long a start waits for the first synchronization, in seconds: without a complete index, and
-#: with one, which can be served at once.
-START_WAIT, READY_WAIT = 1.0, 0.02
+#: How long a start may take for the first synchronization, in seconds: without a complete index,
+#: and with one, which can be served at once. The application is made meanwhile.
+START_WAIT, READY_WAIT = 1.0, 0.05
 #: How soon a synchronization that failed, or that another process does, is tried again.
 _RETRY = 5.0
 #: How long the pauses between failures become, in seconds.
@@ -58,19 +58,22 @@ class Follower:
         self._wanted = threading.Condition()
         self._request: tuple[bool, bool] | None = (False, False)
         self._stopping = False
-        self._asked = 0.0
+        self._asked = self._waited_for = 0.0
         self._failures = 0
         self.state = State()
         #: Set whenever a synchronization has ended.
         self.idle = threading.Event()
 
     def start(self) -> None:
-        """Begin; returns when the first synchronization is done, or when it takes too long."""
-        wait = READY_WAIT if self._is_ready() else START_WAIT
+        """Begin."""
+        self._waited_for = time.monotonic() + (READY_WAIT if self._is_ready() else START_WAIT)
         self._start_thread()
         # The child of a fork has none of its parent's threads.
         os.register_at_fork(after_in_child=self._start_thread)
-        self.idle.wait(wait)
+
+    def wait_for_first(self) -> None:
+        """Wait for the first synchronization, but not if it takes too long."""
+        self.idle.wait(max(0.0, self._waited_for - time.monotonic()))
 
     def _start_thread(self) -> None:
         self._wanted = threading.Condition()

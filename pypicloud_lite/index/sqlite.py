@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 #: How long a writer waits for another one, in milliseconds.
 BUSY_TIMEOUT = 5000
 #: A file up to this size is read whole before it is served from, in bytes; a larger one behind.
-CHECKED_AT_START = 64 << 20
+CHECKED_AT_START = 4 << 20
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FILE = "pypicloud_lite_file"
 _FileId = tuple[int, int]

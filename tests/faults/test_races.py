@@ -90,6 +90,7 @@ def consistent(services: Services, tmp_path: Path) -> None:
     fresh = build_services(
         app_settings(tmp_path, db__url=f"sqlite:///{tmp_path / 'fresh.sqlite'}"), {}
     )
+    assert fresh.follower.idle.wait(30)
     for project in services.index.project_names():
         assert set(services.index.project(project).files) == set(  # type: ignore[union-attr]
             fresh.index.project(project).files  # type: ignore[union-attr]

@@ -138,6 +138,7 @@ class TestFollowing:
             assert leads
             other = Follower(storage, second, interval=0)
             other.start()
+            other.wait_for_first()
             with pytest.raises(IndexBuilding):
                 other.require_ready()
             first.end_sync(storage.identity(), first.begin_sync(storage.identity()))
