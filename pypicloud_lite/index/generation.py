@@ -80,7 +80,7 @@ class Generation:
         """Map the file that has the name now: another one may have been lost."""
         with self._mapping:
             try:
-                if self._file is None or self._file != _identity(self._path.stat()):
+                if self._file is None or self._file != _identity_of(self._path):
                     self._shared, self._file = _mapped(self._path, self._database)
             except (OSError, ValueError) as exc:
                 if self._shared is not None or self._asked < 0:
@@ -106,6 +106,13 @@ def _share(descriptor: int, database: os.stat_result) -> None:
     os.fchmod(descriptor, database.st_mode & 0o777)
     if os.geteuid() == 0:
         os.fchown(descriptor, database.st_uid, database.st_gid)
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _identity(found: os.stat_result) -> tuple[int, int]:

@@ -109,6 +109,22 @@ def test_a_lost_file_is_made_again_and_found_by_all(tmp_path: Path, database: Da
     assert one.read() != before
 
 
+def test_who_publishes_after_the_loss_makes_it_again(
+    tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = database.generation(tmp_path), database.generation(tmp_path)
+    before = one.read(), other.read()
+    (tmp_path / ".index.sqlite.generation").unlink()
+    other.publish(101)
+    assert other.read() != before[1]
+    database.time += RECHECK * 1.01
+    seen = one.read()
+    assert seen != before[0]
+    other.publish(102)
+    assert one.read() != seen
+    assert caplog.records == []
+
+
 def test_who_may_write_the_database_may_write_the_file(tmp_path: Path, database: Database) -> None:
     (tmp_path / "index.sqlite").touch()
     (tmp_path / "index.sqlite").chmod(0o660)
