@@ -20,9 +20,12 @@ _WAITING = 4
 class Digest(Protocol):
     """What hashlib's objects have in common."""
 
-    def update(self, data: bytes, /) -> None: ...  # noqa: D102
+    def update(self, data: bytes, /) -> None:
+        """Go on with these bytes."""
 
-    def hexdigest(self) -> str: ...  # noqa: D102
+    def hexdigest(self) -> str:
+        """The digest of all bytes so far, in hex."""
+        ...
 
 
 class Digesting:

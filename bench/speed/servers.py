@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Self
 
 from bench.scale_server import memory_of, wait_until_idle
 from bench.speed.http import Answer, Connection
-from tests.support.server import app_settings, free_port
+from tests.support.server import app_settings, free_port, plain_environ
 
 #: Of every server whose number of threads can be set.
 THREADS = 4
@@ -66,7 +65,7 @@ class Process:
         Raises:
             AssertionError: it ended, or did not answer in time.
         """
-        environ = {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
+        environ = plain_environ()
         begin = time.perf_counter()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -58,7 +58,7 @@ class Follower:
         self._wanted = threading.Condition()
         self._request: tuple[bool, bool] | None = (False, False)
         self._stopping = False
-        self._asked = self._waited_for = 0.0
+        self._asked = self._wait_until = 0.0
         self._failures = 0
         self.state = State()
         #: Set whenever a synchronization has ended.
@@ -66,14 +66,14 @@ class Follower:
 
     def start(self) -> None:
         """Begin."""
-        self._waited_for = time.monotonic() + (READY_WAIT if self._is_ready() else START_WAIT)
+        self._wait_until = time.monotonic() + (READY_WAIT if self._is_ready() else START_WAIT)
         self._start_thread()
         # The child of a fork has none of its parent's threads.
         os.register_at_fork(after_in_child=self._start_thread)
 
     def wait_for_first(self) -> None:
         """Wait for the first synchronization, but not if it takes too long."""
-        self.idle.wait(max(0.0, self._waited_for - time.monotonic()))
+        self.idle.wait(max(0.0, self._wait_until - time.monotonic()))
 
     def _start_thread(self) -> None:
         self._wanted = threading.Condition()

@@ -30,6 +30,9 @@ class Remembered:
 
         Args:
             ask: asks it; what it raises is not kept.
+
+        Raises:
+            IndexUnavailable: whether the index changed can't be known.
         """
         generation = self._index.generation()
         kept = self._kept

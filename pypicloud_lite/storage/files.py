@@ -303,17 +303,17 @@ class FileStorage(Storage):
         meta = self._read_meta(path)
         known = from_meta(stored, meta)
         with os_translated(stored.key):
-            os.stat(path)  # noqa: PTH116
+            os.stat(path)  # noqa: PTH116 - see above
             if known is not None and was_written_at(meta, stored.modified.timestamp()):
                 return known
-            with open(path, "rb") as file:  # noqa: PTH123
+            with open(path, "rb") as file:  # noqa: PTH123 - see above
                 if known is not None and hash_content(file)[0] == known.sha256:
                     return known
                 return from_content(stored, self._name_of(stored.key), file, meta)
 
     def _read_meta(self, path: str) -> dict[str, Any]:
         try:
-            with open(path + META, "rb") as file:  # noqa: PTH123
+            with open(path + META, "rb") as file:  # noqa: PTH123 - as in describe
                 meta = json.loads(file.read())
         except FileNotFoundError:
             return {}

@@ -32,7 +32,7 @@ class RedirectTo(Exception):
 
 
 @implementer(ITraverser)
-class Found:
+class NothingBelow:
     """What Pyramid takes for traversal: there is nothing below the context of a route.
 
     Its own traverser would go where a header tells it that any client can send.

@@ -22,7 +22,7 @@ _VARY_PUBLIC = "Accept, Accept-Encoding"
 _VARY_PRIVATE = f"{_VARY_PUBLIC}, {VARY_BY_USER}"
 
 
-_LINES = {status: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES = {status: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class Exact(Response):
@@ -51,7 +51,7 @@ class Redirect(Exact):
         caching: Headers = (("Cache-Control", "no-cache"),),
     ) -> None:
         headers = [("Location", location), ("Content-Length", "0"), *caching]
-        super().__init__(status=_LINES[status], headerlist=headers, app_iter=[])
+        super().__init__(status=_STATUS_LINES[status], headerlist=headers, app_iter=[])
 
 
 def cache_control(*, public: bool, max_age: int, immutable: bool = False) -> str:

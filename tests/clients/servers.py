@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import urllib.parse
@@ -13,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tests.support.server import PASSWORDS, Server
+from tests.support.server import PASSWORDS, Server, plain_environ
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "/some/index"
@@ -83,7 +82,7 @@ class IndexServer(Server):
             f"[server:main]\nuse = {self.runner}\nhost = 127.0.0.1\nport = {self.port}\n",
             encoding="utf-8",
         )
-        environ = {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
+        environ = plain_environ()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("pserve")), str(ini)],

@@ -44,6 +44,11 @@ def app_settings(folder: Path, **changes: str | None) -> dict[str, str]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def plain_environ() -> dict[str, str]:
+    """The environment without settings of the developer's own."""
+    return {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,7 +112,7 @@ class Server:
             "[handler_console]\nclass = StreamHandler\nargs = (sys.stderr,)\nformatter = plain\n"
             "[formatter_plain]\nformat = %(levelname)s [%(name)s] %(message)s\n"
         )
-        environ = {name: value for name, value in os.environ.items() if name[:4] != "PPC_"}
+        environ = plain_environ()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(ini),
