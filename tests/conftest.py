@@ -19,6 +19,15 @@ from tests.support.s3 import S3Server, juicefs, moto, seaweedfs
 from tests.support.server import PASSWORDS, app_settings
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_folder() -> Iterator[None]:
+    """Servers of buckets have a folder of locks each in the folder for temporary files."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of the developer's own environment must not decide a test."""

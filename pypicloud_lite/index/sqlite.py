@@ -37,10 +37,12 @@ def prepare_file(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory")
-    if path.exists() and 0 < path.stat().st_size <= CHECKED_AT_START:
-        identity = _file_id(path)
-        if not _is_sound(path):
-            _move_aside(path, identity)
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # not made yet, or just put aside by another process
+        return
+    if 0 < found.st_size <= CHECKED_AT_START and not _is_sound(path):
+        _move_aside(path, (found.st_dev, found.st_ino))
 
 
 def _is_sound(path: Path) -> bool:

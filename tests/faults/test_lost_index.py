@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text, update
 from pypicloud_lite.index.engine import make_engine, writing
 from pypicloud_lite.index.schema import SCHEMA_VERSION, metadata, state
 from tests.faults.test_processes import demo
-from tests.faults.test_shared_index import Starter, drop
+from tests.faults.test_shared_index import SLOWLY, START, Starter, drop
 from tests.support.asking import ask, eventually, page, publish
 from tests.support.dists import sha256
 from tests.support.server import Server, app_settings
@@ -129,16 +129,15 @@ def test_ten_processes_that_start_at_once_on_a_spoilt_database_make_one_index(
 ) -> None:
     dropped = drop(tmp_path, 20)
     (tmp_path / "index.sqlite").write_bytes(b"garbage!" * 10_000)
-    starters = [
-        Starter(app_settings(tmp_path), tmp_path / f"starter-{number}.log") for number in range(10)
-    ]
+    settings, code = app_settings(tmp_path), SLOWLY + START
+    starters = [Starter(settings, tmp_path / f"{number}.log", code) for number in range(10)]
     try:
         for starter in starters:
             starter.hear()
         for starter in starters:
             starter.tell("go")
         for starter in starters:
-            assert starter.hear() == "up"
+            assert starter.hear() == "up", starter.log.read_text()
         for starter in starters:
             eventually(partial(starter.shows, "/simple/demo/", dropped))
     finally:

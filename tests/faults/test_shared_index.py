@@ -102,15 +102,28 @@ for path in sys.stdin:
     print(response.status_int, response.text, flush=True)
 """
 
+#: Before START: every step on files takes a while, so that other processes come in between.
+SLOWLY = """
+import random, time
+from pathlib import Path
+def slow(step):
+    def taken(*args, **kwargs):
+        time.sleep(random.random() ** 4 / 50)
+        return step(*args, **kwargs)
+    return taken
+for name in ("stat", "rename", "unlink"):
+    setattr(Path, name, slow(getattr(Path, name)))
+"""
+
 
 class Starter:
     """A process that has everything loaded, and makes the application when it is told to."""
 
-    def __init__(self, settings: dict[str, str], log: Path) -> None:
+    def __init__(self, settings: dict[str, str], log: Path, code: str = START) -> None:
         self.log = log
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", START, json.dumps(settings)],
+                [sys.executable, "-c", code, json.dumps(settings)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -159,7 +172,7 @@ def test_ten_processes_that_start_at_once_make_one_index(
         for starter in starters:
             starter.tell("go")
         for starter in starters:
-            assert starter.hear() == "up"
+            assert starter.hear() == "up", starter.log.read_text()
         for starter in starters:
             eventually(partial(starter.shows, "/simple/demo/", dropped))
     finally:
