@@ -38,7 +38,6 @@ setup(
         "plaster-pastedeploy>=1.0",
         "pyramid>=2.1",
         "jinja2>=3.1",
-        "SQLAlchemy>=2.0.30",
         "waitress>=3.0.2",
         "WebOb>=1.8.9",
     ],

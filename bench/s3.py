@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.app import make_app
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.index.sync import sync
 from pypicloud_lite.storage.s3.backend import S3Storage
@@ -62,7 +62,7 @@ def rebuild(server: S3Server, folder: Path, objects: int, latency: float) -> Non
     assert isinstance(storage, S3Storage)
     storage._client.meta.events.register("before-send.s3.*", lambda **_kw: time.sleep(latency))
     storage._heads._send = delayed(storage._heads._send, latency)
-    index = SqlIndex(make_engine(f"sqlite:///{folder / 'rebuild.sqlite'}"))
+    index = SqlIndex(open_database(f"sqlite:///{folder / 'rebuild.sqlite'}"))
     begin = time.perf_counter()
     report = sync(storage, index)
     ours = time.perf_counter() - begin

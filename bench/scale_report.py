@@ -83,7 +83,7 @@ _FLAT_ROWS = (
 )
 
 _HERE = Path(__file__).parent
-_PACKAGES = ("SQLAlchemy", "waitress", "boto3")
+_PACKAGES = ("waitress", "boto3")
 
 
 def report(command: str, folders: Sequence[Folder], bucket: Bucket | None) -> str:

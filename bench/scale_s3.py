@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from pypicloud_lite.index import snapshot
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.index.sync import sync
 from pypicloud_lite.storage.s3.backend import S3Storage
@@ -73,7 +73,7 @@ def _start(server: S3Server, bucket: str, database: Path, latency: float, *, new
     assert isinstance(storage, S3Storage)
     requests = _Requests(latency)
     requests.watch(storage)
-    index = SqlIndex(make_engine(f"sqlite:///{database}"))
+    index = SqlIndex(open_database(f"sqlite:///{database}"))
     begin = time.perf_counter()
     report = sync(storage, index)
     seconds = time.perf_counter() - begin

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Engine
-
 from pypicloud_lite.access.authenticate import Authenticator
 from pypicloud_lite.access.config import load_access, make_authenticator
 from pypicloud_lite.access.rules import Rules
@@ -17,7 +15,8 @@ from pypicloud_lite.archives import Checks
 from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
+from pypicloud_lite.index.database import Database
 from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.listen import Listener
 from pypicloud_lite.index.refresh import refresh
@@ -191,13 +190,14 @@ def open_storage(ini: Mapping[str, Any], environ: Mapping[str, str]) -> Storage:
 
 def _open_store(source: Source, settings: Settings) -> tuple[Storage, Index]:
     # First, so that what is wrong with both is said at once.
-    engine = None if settings.index.url is None else _make_engine(source, settings.index)
+    database = None if settings.index.url is None else _open_database(source, settings.index)
     storage = _build_storage(source, settings.server)
-    if engine is None:
-        engine = _make_engine(source, replace(settings.index, url=storage.default_index_url()))
+    if database is None:
+        named = replace(settings.index, url=storage.default_index_url())
+        database = _open_database(source, named)
         source.check()
-    assert engine is not None
-    return storage, SqlIndex(engine)
+    assert database is not None
+    return storage, SqlIndex(database)
 
 
 def _build_storage(source: Source, server: ServerSettings) -> Storage:
@@ -213,12 +213,10 @@ def _build_storage(source: Source, server: ServerSettings) -> Storage:
     return storage
 
 
-def _make_engine(source: Source, settings: IndexSettings) -> Engine | None:
-    """The engine of ``db.url``; ``None`` when it can't be made, which is recorded."""
+def _open_database(source: Source, settings: IndexSettings) -> Database | None:
+    """The database of ``db.url``; ``None`` when it can't be opened, which is recorded."""
     try:
-        return make_engine(
-            settings.url or "", pool_size=settings.pool_size, poolclass=settings.poolclass
-        )
+        return open_database(settings.url or "", kept=settings.kept)
     except SettingsError as exc:
         for problem in exc.problems:
             source.problem(problem)

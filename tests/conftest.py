@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.engine import make_url
 from webob import Request
 from webtest import TestApp
 
@@ -20,8 +20,9 @@ from tests.support.server import PASSWORDS, app_settings
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _temporary_folder() -> Iterator[None]:
+def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Servers of buckets have a folder of locks each in the folder for temporary files."""
+    tmp_path_factory.getbasetemp()  # which stays, for who looks into a failure
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
@@ -144,9 +145,6 @@ def postgresql_url() -> Iterator[str]:
 def postgresql_database(postgresql_url: str) -> str:
     """The URL of a new database."""
     name = f"test_{uuid.uuid4().hex}"
-    server = make_url(postgresql_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return urlsplit(postgresql_url)._replace(path=f"/{name}").geturl()

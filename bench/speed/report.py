@@ -17,7 +17,7 @@ from bench.speed.servers import THREADS
 
 BEGIN, END = "<!-- tables of figures: make bench -->", "<!-- end of the tables -->"
 _HERE = Path(__file__).parent
-_PACKAGES = ("pyramid", "waitress", "SQLAlchemy", "multipart", "boto3", "cryptography")
+_PACKAGES = ("pyramid", "waitress", "multipart", "boto3", "cryptography")
 _VERDICTS = {True: "met", False: "**not met**", None: "not measured"}
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import closing
 from typing import Any
 
 from pypicloud_lite.cli.source import ini_settings
-from pypicloud_lite.index import snapshot
+from pypicloud_lite.index import Index, snapshot
 from pypicloud_lite.index.check import differences
 from pypicloud_lite.index.sync import Progress, sync
 from pypicloud_lite.services import open_store
+from pypicloud_lite.storage.base import Storage
 
 
 def add_to(commands: Any) -> None:
@@ -46,7 +48,7 @@ def add_to(commands: Any) -> None:
 def run_sync(arguments: argparse.Namespace) -> int:
     """Synchronize, if nobody else does."""
     storage, index = open_store(ini_settings(arguments.ini), os.environ)
-    with index.leading() as leads:
+    with closing(index), index.leading() as leads:
         if not leads:
             print("Another process is bringing the index in step right now.", file=sys.stderr)
             return 1
@@ -59,13 +61,17 @@ def run_sync(arguments: argparse.Namespace) -> int:
         f"{report.listed} files, {report.changed} new or changed, {report.gone} gone, "
         f"in {report.seconds:.1f} s"
     )
-    index.close()
     return 0
 
 
 def run_fsck(arguments: argparse.Namespace) -> int:
     """Report each difference."""
     storage, index = open_store(ini_settings(arguments.ini), os.environ)
+    with closing(index):
+        return _check(storage, index, arguments)
+
+
+def _check(storage: Storage, index: Index, arguments: argparse.Namespace) -> int:
     found = 0
     for sentence in differences(storage, index, read_all=arguments.hash):
         print(sentence)
@@ -81,7 +87,6 @@ def run_fsck(arguments: argparse.Namespace) -> int:
         found = len(left)
     elif not found:
         print("index and storage agree")
-    index.close()
     return 1 if found else 0
 
 

@@ -189,7 +189,7 @@ def _server(answers: Answers) -> str:
 
 _LOGGING = """
 [loggers]
-keys = root, pypicloud_lite, sqlalchemy, botocore
+keys = root, pypicloud_lite, botocore
 
 [handlers]
 keys = console
@@ -205,11 +205,6 @@ handlers = console
 level = INFO
 handlers =
 qualname = pypicloud_lite
-
-[logger_sqlalchemy]
-level = WARN
-handlers =
-qualname = sqlalchemy.engine
 
 [logger_botocore]
 level = WARN

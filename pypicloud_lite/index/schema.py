@@ -6,77 +6,77 @@ ours to touch. Another version of the schema is dropped and built again from the
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKey,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-)
-
 #: Raised with every change of the tables below.
 SCHEMA_VERSION = 6
 
-metadata = MetaData()
-
-#: One row: the state of the whole index.
-state = Table(
-    "lite_state",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("schema_version", Integer, nullable=False),
-    #: Grows with every change of any project; never reused, so that no page is ever mistaken.
-    Column("serial", BigInteger, nullable=False),
-    #: The storage that the index was completed for; empty while it never was.
-    Column("storage", Text, nullable=False),
-    #: When the last synchronization ended, in seconds since the epoch; 0 before the first.
-    Column("synced", BigInteger, nullable=False),
-    #: How many files were changed since the last snapshot was kept in the storage.
-    Column("unsaved", BigInteger, nullable=False),
+_STATE = """
+CREATE TABLE lite_state (
+    -- The only row.
+    id INTEGER NOT NULL PRIMARY KEY,
+    schema_version INTEGER NOT NULL,
+    -- Grows with every change of any project; never reused, so that no page is ever mistaken.
+    serial BIGINT NOT NULL,
+    -- The storage that the index was completed for; empty while it never was.
+    storage TEXT NOT NULL,
+    -- When the last synchronization ended, in seconds since the epoch; 0 before the first.
+    synced BIGINT NOT NULL,
+    -- How many files were changed since the last snapshot was kept in the storage.
+    unsaved BIGINT NOT NULL
 )
+"""
 
-projects = Table(
-    "lite_projects",
-    metadata,
-    Column("name", String(200), primary_key=True),
-    Column("serial", BigInteger, nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("status_reason", Text, nullable=False),
+_PROJECTS = """
+CREATE TABLE lite_projects (
+    name VARCHAR(200) NOT NULL PRIMARY KEY,
+    serial BIGINT NOT NULL,
+    status VARCHAR(20) NOT NULL,
+    status_reason TEXT NOT NULL
 )
+"""
 
-files = Table(
-    "lite_files",
-    metadata,
-    Column("filename", String(255), primary_key=True),
-    #: That of the index when this row was written.
-    Column("serial", BigInteger, nullable=False),
-    #: The name in lower case: spellings that some disks can't tell apart are one name.
-    Column("folded", String(255), nullable=False, index=True),
-    Column("project", String(200), ForeignKey("lite_projects.name"), nullable=False, index=True),
-    Column("version", String(200), nullable=False),
-    Column("key", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("stamp", Text, nullable=False),
-    Column("sha256", String(64)),
-    Column("md5", String(32)),
-    Column("blake2b_256", String(64)),
-    Column("requires_python", Text),
-    Column("summary", Text),
-    Column("core_metadata_sha256", String(64)),
-    Column("uploader", Text),
-    #: ISO 8601 in UTC: sorts as text, and keeps microseconds everywhere.
-    Column("upload_time", String(27), nullable=False),
-    Column("yanked", Text),
-    Column("provenance", Text),
+_FILES = """
+CREATE TABLE lite_files (
+    filename VARCHAR(255) NOT NULL PRIMARY KEY,
+    -- That of the index when this row was written.
+    serial BIGINT NOT NULL,
+    -- The name in lower case: spellings that some disks can't tell apart are one name.
+    folded VARCHAR(255) NOT NULL,
+    project VARCHAR(200) NOT NULL REFERENCES lite_projects (name),
+    version VARCHAR(200) NOT NULL,
+    key TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    stamp TEXT NOT NULL,
+    sha256 VARCHAR(64),
+    md5 VARCHAR(32),
+    blake2b_256 VARCHAR(64),
+    requires_python TEXT,
+    summary TEXT,
+    core_metadata_sha256 VARCHAR(64),
+    uploader TEXT,
+    -- ISO 8601 in UTC: sorts as text, and keeps microseconds everywhere.
+    upload_time VARCHAR(27) NOT NULL,
+    yanked TEXT,
+    provenance TEXT
 )
+"""
 
 #: Files that were removed lately, so that a synchronization under way doesn't bring them back.
-tombstones = Table(
-    "lite_tombstones",
-    metadata,
-    Column("filename", String(255), primary_key=True),
-    Column("serial", BigInteger, nullable=False, index=True),
+_TOMBSTONES = """
+CREATE TABLE lite_tombstones (
+    filename VARCHAR(255) NOT NULL PRIMARY KEY,
+    serial BIGINT NOT NULL
 )
+"""
+
+#: Those that refer to others come later.
+TABLES = ("lite_state", "lite_projects", "lite_files", "lite_tombstones")
+CREATE = (
+    _STATE,
+    _PROJECTS,
+    _FILES,
+    "CREATE INDEX ix_lite_files_folded ON lite_files (folded)",
+    "CREATE INDEX ix_lite_files_project ON lite_files (project)",
+    _TOMBSTONES,
+    "CREATE INDEX ix_lite_tombstones_serial ON lite_tombstones (serial)",
+)
+DROP = tuple(f"DROP TABLE IF EXISTS {name}" for name in reversed(TABLES))

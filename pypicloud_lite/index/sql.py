@@ -1,43 +1,27 @@
-"""The index in a SQL database, through SQLAlchemy Core."""
+"""The index in a SQL database."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from importlib import import_module
+from dataclasses import fields
 from itertools import islice
-from typing import Any, TypeVar, cast
-
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Executable,
-    Row,
-    Select,
-    Table,
-    delete,
-    func,
-    insert,
-    inspect,
-    select,
-    update,
-)
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from pypicloud_lite.errors import IndexUnavailable
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import database_file, leadership, look_for_damage, reading, writing
+from pypicloud_lite.index.database import Database, Row, Session
 from pypicloud_lite.index.generation import Generation
-from pypicloud_lite.index.schema import SCHEMA_VERSION, files, metadata, projects, state, tombstones
+from pypicloud_lite.index.schema import CREATE, DROP, SCHEMA_VERSION, TABLES
 from pypicloud_lite.model import (
     DistributionFile,
     Project,
     ProjectStatus,
     ProjectSummary,
     Stamp,
-    Status,
     iso_utc,
     parse_iso_utc,
 )
@@ -47,37 +31,68 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_STATE_ROW = 1
 _BATCH = 500
-_STAMP = [files.c[name] for name in Stamp._fields]
-#: How many rows of a large result are in memory at a time.
-_STREAMED = 5000
-#: Columns that aren't facts of the file.
-_OWN = ("folded", "serial")
-#: Where a connection keeps the serial that its transaction has given.
-_GIVEN = "pypicloud_lite_serial"
+#: The facts of a file, each in the column of its name.
+_FACTS = tuple(field.name for field in fields(DistributionFile))
+_TIME = _FACTS.index("upload_time")
+_facts_of = attrgetter(*_FACTS)
+_ACTIVE = ProjectStatus().status
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _marks(values: Collection[Any]) -> str:
+    """A list of as many parameters."""
+    return f"({_columns('?' * len(values))})"
+
+
+def _upsert(table: str, key: str, columns: Sequence[str], replaced: Sequence[str]) -> str:
+    """Adds a row, or replaces some columns of the one that has the key."""
+    changes = _columns(f"{name} = excluded.{name}" for name in replaced)
+    return (
+        f"INSERT INTO {table} ({_columns(columns)}) VALUES {_marks(columns)} "
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    )
+
+
+_FILE_COLUMNS = (*_FACTS, "serial", "folded")
+_PUT_FILE = _upsert(
+    "lite_files", "filename", _FILE_COLUMNS, [name for name in _FILE_COLUMNS if name != "filename"]
+)
+_PUT_PROJECT = _upsert(
+    "lite_projects", "name", ("name", "serial", "status", "status_reason"), ["serial"]
+)
+_PUT_TOMBSTONE = _upsert("lite_tombstones", "filename", ("filename", "serial"), ["serial"])
+_FILES = f"SELECT {_columns(_FACTS)} FROM lite_files"
+_STAMPS = f"SELECT {_columns(Stamp._fields)} FROM lite_files"
+_SUMMARIES = """
+SELECT lite_files.project, max(lite_files.summary), lite_files.upload_time
+FROM lite_files
+JOIN (SELECT project, max(upload_time) AS upload_time FROM lite_files GROUP BY project) AS newest
+  ON lite_files.project = newest.project AND lite_files.upload_time = newest.upload_time
+GROUP BY lite_files.project, lite_files.upload_time
+ORDER BY lite_files.project
+"""
+_FIRST_STATE = """
+INSERT INTO lite_state (id, schema_version, serial, storage, synced, unsaved)
+VALUES (1, ?, ?, '', 0, 0)
+"""
 
 
 class SqlIndex(Index):
-    """The index on SQLite, or any database whose SQLAlchemy dialect knows upserts.
+    """The index on SQLite or PostgreSQL.
 
     Args:
-        engine: from :func:`pypicloud_lite.index.engine.make_engine`.
+        database: from :func:`pypicloud_lite.index.connect.open_database`.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        # Made once, since making them takes longer than executing them.
-        # Only the one that the engine has loaded: the other takes 20 ms of a start.
-        dialect = import_module(f"sqlalchemy.dialects.{engine.dialect.name}")
-        upsert = partial(_upsert, dialect)
-        self._upsert_files = upsert(files, [c.name for c in files.c if not c.primary_key])
-        self._upsert_projects = upsert(projects, ["serial"])
-        self._upsert_tombstones = upsert(tombstones, ["serial"])
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._prepared = False
-        path = database_file(engine)
         #: Of a database that other hosts use, too, only the database itself knows.
-        self._generation = None if path is None else Generation(path, self.serial)
+        self._generation = None if database.file is None else Generation(database.file, self.serial)
         try:
             with self._prepare():
                 pass
@@ -85,25 +100,22 @@ class SqlIndex(Index):
             LOG.error("%s The index is tried again with each request.", exc)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._prepare(), reading(self._engine) as connection:
-            yield connection
+    def _reading(self, *, consistent: bool = False) -> Iterator[Session]:
+        with self._prepare(), self._database.reading(consistent=consistent) as session:
+            yield session
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._prepare(), self._publishing(writing(self._engine)) as connection:
-            yield connection
+    def _writing(self) -> Iterator[Session]:
+        with self._prepare(), self._publishing() as session:
+            yield session
 
     @contextmanager
-    def _publishing(self, transaction: AbstractContextManager[Connection]) -> Iterator[Connection]:
-        """Tell the other processes of a change when it is committed."""
-        with transaction as connection:
-            given = connection.info
-            given.pop(_GIVEN, None)
-            yield connection
-            serial = given.pop(_GIVEN, None)
-        if serial is not None and self._generation is not None:
-            self._generation.publish(serial)
+    def _publishing(self) -> Iterator[Session]:
+        """A transaction that the other processes are told of when it is committed."""
+        with self._database.writing() as session:
+            yield session
+        if session.given is not None and self._generation is not None:
+            self._generation.publish(session.given)
 
     @contextmanager
     def _prepare(self) -> Iterator[None]:
@@ -122,337 +134,297 @@ class SqlIndex(Index):
             raise
 
     def _has_tables(self) -> bool:
-        with reading(self._engine) as connection:
-            return self._are_current(connection, _our_tables(connection))
+        with self._database.reading(consistent=True) as session:
+            return self._are_current(session, _our_tables(session))
 
     @staticmethod
-    def _are_current(connection: Connection, there: set[str]) -> bool:
+    def _are_current(session: Session, there: set[str]) -> bool:
         """Whether the tables are those of this version.
 
         Raises:
             IndexUnavailable: they are of a newer one, whose servers may be using them.
         """
-        if state.name not in there:
+        if "lite_state" not in there:
             return False
-        version = connection.scalar(select(state.c.schema_version)) or 0
+        version = session.value("SELECT schema_version FROM lite_state") or 0
         if version > SCHEMA_VERSION:
             raise IndexUnavailable(
                 "The index database is of a newer version of pypicloud-lite. Upgrade this server, "
                 "or give it another db.url."
             )
-        return version == SCHEMA_VERSION and there == set(metadata.tables)
+        return bool(version == SCHEMA_VERSION) and there == set(TABLES)
 
     def _make_tables(self) -> None:
         """Make the tables, or replace those of another version of the schema."""
         # Of an index made anew, no page of the old one may be taken for current.
         serial = time.time_ns() // 1_000_000
-        with self._publishing(writing(self._engine)) as connection:
-            there = _our_tables(connection)
-            if self._are_current(connection, there):
+        with self._publishing() as session:
+            there = _our_tables(session)
+            if self._are_current(session, there):
                 return  # another process was faster
             if there:
                 LOG.warning("the index has another schema or lost tables; it is built again")
-                metadata.drop_all(connection)
-            metadata.create_all(connection)
-            connection.execute(
-                insert(state).values(
-                    id=_STATE_ROW,
-                    schema_version=SCHEMA_VERSION,
-                    serial=serial,
-                    storage="",
-                    synced=0,
-                    unsaved=0,
-                )
-            )
-            connection.info[_GIVEN] = serial
+            for statement in (*DROP, *CREATE):
+                session.run(statement)
+            session.run(_FIRST_STATE, (SCHEMA_VERSION, serial))
+            session.given = serial
 
     # -- reading ---------------------------------------------------------------------------
 
     def ready(self, identity: str) -> bool:
-        with self._reading() as connection:
-            return connection.scalar(select(state.c.storage)) == identity
+        return bool(self._state("storage") == identity)
 
     def serial(self, project: ProjectName | None = None) -> int:
-        statement = select(state.c.serial)
-        if project is not None:
-            statement = select(projects.c.serial).where(projects.c.name == project)
-        with self._reading() as connection:
-            return connection.scalar(statement) or 0
+        if project is None:
+            return self._state("serial") or 0
+        with self._reading() as session:
+            return session.value("SELECT serial FROM lite_projects WHERE name = ?", (project,)) or 0
 
     def generation(self) -> Hashable:
         return self.serial() if self._generation is None else self._generation.read()
 
     def project(self, name: ProjectName) -> Project | None:
-        with self._reading() as connection:
-            found = connection.execute(
-                select(projects).where(projects.c.name == name)
-            ).one_or_none()
+        with self._reading(consistent=True) as session:
+            found = session.row(
+                "SELECT serial, status, status_reason FROM lite_projects WHERE name = ?", (name,)
+            )
             if found is None:
                 return None
-            rows = connection.execute(select(files).where(files.c.project == name)).all()
-        return Project(name, found.serial, _status(found), tuple(_file(row) for row in rows))
+            rows = session.rows(f"{_FILES} WHERE project = ?", (name,))
+        return Project(name, found[0], ProjectStatus(*found[1:]), tuple(map(_file, rows)))
 
     def file(self, project: ProjectName, filename: str) -> DistributionFile | None:
-        statement = select(files).where(files.c.filename == filename, files.c.project == project)
-        with self._reading() as connection:
-            row = connection.execute(statement).one_or_none()
+        with self._reading() as session:
+            row = session.row(f"{_FILES} WHERE filename = ? AND project = ?", (filename, project))
         return None if row is None else _file(row)
 
     def status(self, project: ProjectName) -> ProjectStatus:
-        with self._reading() as connection:
-            found = connection.execute(
-                select(projects).where(projects.c.name == project)
-            ).one_or_none()
-        return ProjectStatus() if found is None else _status(found)
+        with self._reading() as session:
+            found = session.row(
+                "SELECT status, status_reason FROM lite_projects WHERE name = ?", (project,)
+            )
+        return ProjectStatus() if found is None else ProjectStatus(*found)
 
     def spellings(self, filename: str) -> list[str]:
-        statement = select(files.c.filename).where(files.c.folded == filename.lower())
-        with self._reading() as connection:
-            return list(connection.scalars(statement))
+        with self._reading() as session:
+            return session.values(
+                "SELECT filename FROM lite_files WHERE folded = ?", (filename.lower(),)
+            )
 
     def project_names(self) -> list[ProjectName]:
-        statement = select(files.c.project).distinct().order_by(files.c.project)
-        with self._reading() as connection:
-            return cast("list[ProjectName]", list(connection.scalars(statement)))
+        with self._reading() as session:
+            return session.values("SELECT DISTINCT project FROM lite_files ORDER BY project")
 
     def summaries(self) -> list[ProjectSummary]:
-        newest = (
-            select(files.c.project, func.max(files.c.upload_time).label("upload_time"))
-            .group_by(files.c.project)
-            .subquery()
-        )
-        statement = (
-            select(files.c.project, func.max(files.c.summary), files.c.upload_time)
-            .join(
-                newest,
-                (files.c.project == newest.c.project)
-                & (files.c.upload_time == newest.c.upload_time),
-            )
-            .group_by(files.c.project, files.c.upload_time)
-            .order_by(files.c.project)
-        )
-        with self._reading() as connection:
-            return [
-                ProjectSummary(ProjectName(name), summary, parse_iso_utc(when))
-                for name, summary, when in connection.execute(statement)
-            ]
+        with self._reading() as session:
+            rows = session.rows(_SUMMARIES)
+        return [
+            ProjectSummary(ProjectName(name), summary, parse_iso_utc(when))
+            for name, summary, when in rows
+        ]
 
     def stamp(self, filename: str) -> Stamp | None:
-        statement = select(*_STAMP).where(files.c.filename == filename)
-        with self._reading() as connection:
-            row = connection.execute(statement).one_or_none()
+        with self._reading() as session:
+            row = session.row(f"{_STAMPS} WHERE filename = ?", (filename,))
         return None if row is None else Stamp._make(row)
 
     def stamps(self, below: str = "") -> Iterator[Stamp]:
-        statement = select(*_STAMP)
+        statement, parameters = _STAMPS, []
         if below:
-            statement = statement.where(files.c.key.startswith(below, autoescape=True))
-        return map(Stamp._make, self._stream(statement))
+            statement, parameters = f"{_STAMPS} WHERE substr(key, 1, ?) = ?", [len(below), below]
+        return map(Stamp._make, self._stream(statement, parameters))
 
     def files(self) -> Iterator[DistributionFile]:
-        for row in self._stream(select(files)):
-            yield _file(row)
+        return map(_file, self._stream(_FILES))
 
-    def _stream(self, statement: Select[Any]) -> Iterator[Row[Any]]:
+    def _stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
         """The rows of a large result, without having all of them in memory."""
-        with self._reading() as connection:
-            yield from connection.execution_options(yield_per=_STREAMED).execute(statement)
+        with self._reading(consistent=True) as session:
+            yield from session.stream(statement, parameters)
 
     def count(self) -> int:
-        with self._reading() as connection:
-            return connection.scalar(select(func.count()).select_from(files)) or 0
+        with self._reading() as session:
+            return session.value("SELECT count(*) FROM lite_files") or 0
 
     def synced(self) -> int:
-        with self._reading() as connection:
-            return connection.scalar(select(state.c.synced)) or 0
+        return self._state("synced") or 0
 
     def unsaved(self) -> int:
-        with self._reading() as connection:
-            return connection.scalar(select(state.c.unsaved)) or 0
+        return self._state("unsaved") or 0
+
+    def _state(self, column: str) -> Any:
+        """A column of the state; ``None`` when the only row is lost."""
+        with self._reading() as session:
+            return session.value(f"SELECT {column} FROM lite_state")
 
     # -- changing --------------------------------------------------------------------------
 
     def put(self, file: DistributionFile) -> None:
-        with self._writing() as connection:
-            self._put(connection, [file])
+        with self._writing() as session:
+            self._put(session, [file])
 
     def remove(self, filename: str) -> None:
-        with self._writing() as connection:
-            if not self._remove(connection, [filename]):
-                self._bury(connection, [filename], self._touch(connection, (), 0))
+        with self._writing() as session:
+            if not self._remove(session, [filename]):
+                self._bury(session, [filename], self._touch(session, (), 0))
 
     def set_status(self, project: ProjectName, status: ProjectStatus) -> None:
-        with self._writing() as connection:
-            self._set_status(connection, project, status)
-            self._drop_empty(connection, {project})
+        with self._writing() as session:
+            self._set_status(session, project, status)
+            self._drop_empty(session, {project})
 
     def begin_sync(self, identity: str) -> int:
-        with self._writing() as connection:
-            if connection.scalar(select(state.c.storage)) not in ("", identity):
+        with self._writing() as session:
+            if session.value("SELECT storage FROM lite_state") not in ("", identity):
                 LOG.warning("the index was of another storage; it is built again")
-                for table in (files, projects, tombstones):
-                    connection.execute(delete(table))
-                connection.execute(update(state).values(storage="", unsaved=0))
-                self._touch(connection, (), 0)
-            return connection.scalar(select(state.c.serial)) or 0
+                for table in ("lite_files", "lite_projects", "lite_tombstones"):
+                    session.run(f"DELETE FROM {table}")
+                session.run("UPDATE lite_state SET storage = '', unsaved = 0")
+                self._touch(session, (), 0)
+            return session.value("SELECT serial FROM lite_state") or 0
 
     def merge(
         self, mark: int, changed: Collection[DistributionFile], gone: Collection[str]
     ) -> None:
         for names in _batches(gone):
-            with self._writing() as connection:
-                self._remove(connection, sorted(set(names) - self._newer(connection, names, mark)))
+            with self._writing() as session:
+                self._remove(session, sorted(set(names) - self._newer(session, names, mark)))
         for batch in _batches(changed):
-            with self._writing() as connection:
-                newer = self._newer(connection, [file.filename for file in batch], mark)
-                self._put(connection, [file for file in batch if file.filename not in newer])
+            with self._writing() as session:
+                newer = self._newer(session, [file.filename for file in batch], mark)
+                self._put(session, [file for file in batch if file.filename not in newer])
 
     @staticmethod
-    def _newer(connection: Connection, filenames: Collection[str], mark: int) -> set[str]:
+    def _newer(session: Session, filenames: Collection[str], mark: int) -> set[str]:
         """Those of the names that someone put or removed after ``mark``."""
         found: set[str] = set()
-        for table in (files, tombstones):
-            found |= set(
-                connection.scalars(
-                    select(table.c.filename).where(
-                        table.c.filename.in_(list(filenames)), table.c.serial > mark
-                    )
+        for table in ("lite_files", "lite_tombstones"):
+            found.update(
+                session.values(
+                    f"SELECT filename FROM {table} "
+                    f"WHERE filename IN {_marks(filenames)} AND serial > ?",
+                    [*filenames, mark],
                 )
             )
         return found
 
     def end_sync(self, identity: str, mark: int) -> None:
-        with self._writing() as connection:
-            connection.execute(delete(tombstones).where(tombstones.c.serial <= mark))
-            connection.execute(update(state).values(storage=identity, synced=int(time.time())))
+        with self._writing() as session:
+            session.run("DELETE FROM lite_tombstones WHERE serial <= ?", (mark,))
+            session.run(
+                "UPDATE lite_state SET storage = ?, synced = ?", (identity, int(time.time()))
+            )
 
     def merge_statuses(
         self, mark: int, statuses: Mapping[ProjectName, ProjectStatus | None]
     ) -> None:
-        odd = projects.c.status != ProjectStatus().status
-        with self._writing() as connection:
-            known = {
-                row.name: row
-                for row in connection.execute(
-                    select(projects).where(odd | projects.c.name.in_(list(statuses)))
-                )
-            }
+        columns = "SELECT name, serial, status, status_reason FROM lite_projects"
+        with self._writing() as session:
+            rows = session.rows(f"{columns} WHERE status <> ?", (_ACTIVE,))
+            for names in _batches(statuses):
+                rows += session.rows(f"{columns} WHERE name IN {_marks(names)}", names)
+            known = {row[0]: (row[1], ProjectStatus(*row[2:])) for row in rows}
             for project in known.keys() | statuses.keys():
-                wanted, row = statuses.get(project, ProjectStatus()), known.get(project)
+                wanted = statuses.get(project, ProjectStatus())
+                serial, current = known.get(project, (None, None))
                 if wanted is None:
                     continue
-                if row is None or (_status(row) != wanted and row.serial <= mark):
-                    self._set_status(connection, project, wanted)
-                    self._drop_empty(connection, {project})
+                if serial is None or (current != wanted and serial <= mark):
+                    self._set_status(session, project, wanted)
+                    self._drop_empty(session, {project})
 
     def saved(self, unsaved: int) -> None:
-        with self._writing() as connection:
-            connection.execute(update(state).values(unsaved=state.c.unsaved - unsaved))
+        with self._writing() as session:
+            session.run("UPDATE lite_state SET unsaved = unsaved - ?", (unsaved,))
 
     def leading(self) -> AbstractContextManager[bool]:
-        return leadership(self._engine)
+        return self._database.leadership()
 
-    def _put(self, connection: Connection, batch: Collection[DistributionFile]) -> None:
+    def _put(self, session: Session, batch: Collection[DistributionFile]) -> None:
         if not batch:
             return
         filled = {file.project for file in batch}
-        statement = select(files.c.project).where(
-            files.c.filename.in_([file.filename for file in batch])
-        )
-        left = set(connection.scalars(statement)) - filled
-        serial = self._touch(connection, filled | left, len(batch))
-        rows = [_row(file) | {"serial": serial} for file in batch]
-        connection.execute(self._upsert_files, rows)
+        names = [file.filename for file in batch]
+        statement = f"SELECT project FROM lite_files WHERE filename IN {_marks(names)}"
+        left = set(session.values(statement, names)) - filled
+        serial = self._touch(session, filled | left, len(batch))
+        session.run_for_each(_PUT_FILE, [_row(file, serial) for file in batch])
         if left:
-            self._drop_empty(connection, left)
+            self._drop_empty(session, left)
 
-    def _remove(self, connection: Connection, filenames: Collection[str]) -> bool:
+    def _remove(self, session: Session, filenames: Collection[str]) -> bool:
         """Remove files; whether any was there."""
-        wanted = files.c.filename.in_(list(filenames))
-        touched = set(connection.scalars(select(files.c.project).where(wanted)))
+        if not filenames:
+            return False
+        wanted = f"lite_files WHERE filename IN {_marks(filenames)}"
+        parameters = list(filenames)
+        touched = set(session.values(f"SELECT project FROM {wanted}", parameters))
         if not touched:
             return False
-        serial = self._touch(connection, touched, len(filenames))
-        connection.execute(delete(files).where(wanted))
-        self._drop_empty(connection, touched)
-        self._bury(connection, filenames, serial)
+        serial = self._touch(session, touched, len(filenames))
+        session.run(f"DELETE FROM {wanted}", parameters)
+        self._drop_empty(session, touched)
+        self._bury(session, filenames, serial)
         return True
 
-    def _bury(self, connection: Connection, filenames: Collection[str], serial: int) -> None:
-        connection.execute(
-            self._upsert_tombstones,
-            [{"filename": filename, "serial": serial} for filename in filenames],
+    @staticmethod
+    def _bury(session: Session, filenames: Collection[str], serial: int) -> None:
+        session.run_for_each(_PUT_TOMBSTONE, [(filename, serial) for filename in filenames])
+
+    def _set_status(self, session: Session, project: ProjectName, status: ProjectStatus) -> None:
+        self._touch(session, {project}, 0)
+        session.run(
+            "UPDATE lite_projects SET status = ?, status_reason = ? WHERE name = ?",
+            (status.status, status.reason, project),
         )
 
-    def _set_status(
-        self, connection: Connection, project: ProjectName, status: ProjectStatus
-    ) -> None:
-        self._touch(connection, {project}, 0)
-        connection.execute(
-            update(projects)
-            .where(projects.c.name == project)
-            .values(status=status.status, status_reason=status.reason)
-        )
+    @staticmethod
+    def _touch(session: Session, names: Collection[str], changes: int) -> int:
+        """Give the projects, made where absent, a new serial, and count the changed files.
 
-    def _touch(self, connection: Connection, names: Collection[str], changes: int) -> int:
-        """Give the projects, made where absent, a new serial, and count the changed files."""
-        serial: int = connection.scalar(
-            update(state)
-            .values(serial=state.c.serial + 1, unsaved=state.c.unsaved + changes)
-            .returning(state.c.serial)
+        Raises:
+            IndexUnavailable: the index lost its state.
+        """
+        serial: int | None = session.value(
+            "UPDATE lite_state SET serial = serial + 1, unsaved = unsaved + ? RETURNING serial",
+            (changes,),
         )
-        connection.info[_GIVEN] = serial
-        rows = [
-            {"name": name, "serial": serial, "status": ProjectStatus().status, "status_reason": ""}
-            for name in sorted(names)
-        ]
-        if rows:
-            connection.execute(self._upsert_projects, rows)
+        if serial is None:
+            raise IndexUnavailable("The index database lost its state.")
+        session.given = serial
+        if names:
+            rows = [(name, serial, _ACTIVE, "") for name in sorted(names)]
+            session.run_for_each(_PUT_PROJECT, rows)
         return serial
 
     @staticmethod
-    def _drop_empty(connection: Connection, names: Collection[str]) -> None:
+    def _drop_empty(session: Session, names: Collection[str]) -> None:
         """Forget projects without files, unless a status must be remembered."""
-        with_files = select(files.c.project).where(files.c.project == projects.c.name).exists()
-        connection.execute(
-            delete(projects).where(
-                projects.c.name.in_(list(names)),
-                projects.c.status == ProjectStatus().status,
-                ~with_files,
-            )
+        session.run(
+            f"DELETE FROM lite_projects WHERE name IN {_marks(names)} AND status = ? AND NOT "
+            "EXISTS (SELECT 1 FROM lite_files WHERE lite_files.project = lite_projects.name)",
+            [*names, _ACTIVE],
         )
 
     # -- the rest --------------------------------------------------------------------------
 
     def look_for_damage(self) -> None:
-        look_for_damage(self._engine)
+        self._database.look_for_damage()
 
     def check(self) -> None:
-        with self._reading() as connection:
-            if connection.scalar(select(state.c.schema_version)) != SCHEMA_VERSION:
+        with self._reading() as session:
+            if session.value("SELECT schema_version FROM lite_state") != SCHEMA_VERSION:
                 raise IndexUnavailable("The index database lost its tables.")
 
     def __repr__(self) -> str:
-        return str(self._engine.url)  # which hides the password
+        return repr(self._database)  # which hides the password
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
 
-def _upsert(dialect: Any, table: Table, columns: Collection[str]) -> Executable:
-    """Adds rows, or replaces these columns of those that are there."""
-    statement = dialect.insert(table)
-    return cast(
-        Executable,
-        statement.on_conflict_do_update(
-            index_elements=list(table.primary_key),
-            set_={name: statement.excluded[name] for name in columns},
-        ),
-    )
-
-
-def _our_tables(connection: Connection) -> set[str]:
-    return set(inspect(connection).get_table_names()) & set(metadata.tables)
+def _our_tables(session: Session) -> set[str]:
+    return session.tables() & set(TABLES)
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:
@@ -461,20 +433,14 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _status(row: Row[Any]) -> ProjectStatus:
-    return ProjectStatus(cast(Status, row.status), row.status_reason)
-
-
-def _row(file: DistributionFile) -> dict[str, Any]:
-    row = {column.name: getattr(file, column.name) for column in files.c if column.name not in _OWN}
-    row["folded"] = file.filename.lower()
-    row["upload_time"] = iso_utc(file.upload_time)
+def _row(file: DistributionFile, serial: int) -> list[Any]:
+    """The values of ``_FILE_COLUMNS``."""
+    row = [*_facts_of(file), serial, file.filename.lower()]
+    row[_TIME] = iso_utc(file.upload_time)
     return row
 
 
-def _file(row: Row[Any]) -> DistributionFile:
-    values = row._asdict()
-    for name in _OWN:
-        del values[name]
-    values["upload_time"] = parse_iso_utc(values["upload_time"])
-    return DistributionFile(**values)
+def _file(row: Row) -> DistributionFile:
+    facts = dict(zip(_FACTS, row, strict=True))
+    facts["upload_time"] = parse_iso_utc(row[_TIME])
+    return DistributionFile(**facts)

@@ -7,23 +7,118 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from pypicloud_lite.index.database import Database, Row, Session
 
 LOG = logging.getLogger(__name__)
 
-#: How long a writer waits for another one, in milliseconds.
-BUSY_TIMEOUT = 5000
+#: How long a writer waits for another one, in seconds.
+BUSY_TIMEOUT = 5
 #: A file up to this size is read whole before it is served from, in bytes; a larger one behind.
 CHECKED_AT_START = 4 << 20
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_FILE = "pypicloud_lite_file"
 _FileId = tuple[int, int]
+
+
+class SqliteSession(Session):
+    """A session with a SQLite file."""
+
+    _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        super().__init__(connection)
+        self._path = path
+        self._file = _file_id(path)
+
+    def stream(self, statement: str, parameters: Sequence[object] = ()) -> Iterator[Row]:
+        yield from self._execute(statement, parameters)
+
+    def is_usable(self) -> bool:
+        # Who has a file open that was removed or put aside would go on with it for ever.
+        return self._file == _file_id(self._path)
+
+
+class SqliteDatabase(Database):
+    """A file that the processes of a host share.
+
+    Raises:
+        OSError: the file can't be made or moved.
+    """
+
+    _ERRORS = sqlite3.Error
+    _BEGIN_READING = ("BEGIN",)
+    # A reader that turns writer half-way fails at once when another one was faster; who means to
+    # write says so from the beginning, and waits.
+    _BEGIN_WRITING = ("BEGIN IMMEDIATE",)
+
+    file: Path
+
+    def __init__(self, path: Path, kept: int) -> None:
+        super().__init__(kept)
+        self.file = path
+        prepare_file(path)
+
+    def _connect(self) -> SqliteSession:
+        with _alone(self.file.parent):
+            if _file_id(self.file) is None:
+                _make_anew(self.file)
+            connection = sqlite3.connect(
+                self.file,
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,  # we begin transactions ourselves
+                check_same_thread=False,
+            )
+            session = SqliteSession(connection, self.file)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A commit may be lost with the power, never the consistency; the storage is the truth.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    @contextmanager
+    def leadership(self) -> Iterator[bool]:
+        with self.file.with_name(f"{self.file.name}.leader").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                try:
+                    yield True
+                finally:  # closing is not enough: the child of a fork may have it open, too
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+
+    def look_for_damage(self) -> None:
+        with self.reading() as session:
+            if self.file.stat().st_size <= CHECKED_AT_START:
+                return
+            answer = session.value("PRAGMA quick_check(1)")
+            if answer != "ok":
+                damage = sqlite3.DatabaseError(answer)
+                damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise damage
+
+    def _on_failure(self, exc: Exception) -> None:
+        code = getattr(exc, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _DAMAGE:  # the rest of the code is detail
+            self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Give a damaged file another name, once for all processes; who has it open notices."""
+        identity = _file_id(self.file)
+        self._close_idle()
+        # Some other process may have put it aside, and what lies there now is new and sound.
+        if identity is not None and not _is_sound(self.file):
+            _move_aside(self.file, identity)
+
+    def __repr__(self) -> str:
+        return f"sqlite:///{self.file}"
 
 
 def prepare_file(path: Path) -> None:
@@ -47,91 +142,13 @@ def prepare_file(path: Path) -> None:
 
 def _is_sound(path: Path) -> bool:
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT / 1000)) as database:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT)) as database:
             answer: tuple[str] = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:  # locked, read-only: not for us to judge
         return True
     except sqlite3.DatabaseError:
         return False
     return answer == ("ok",)
-
-
-def prepare_engine(engine: Engine, writing: str) -> None:
-    """See to it that every connection works as several processes need it.
-
-    Args:
-        writing: the execution option of transactions that write.
-    """
-    path = path_of(engine)
-
-    @event.listens_for(engine, "do_connect")
-    def on_do_connect(dialect: Any, record: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        with _alone(path.parent):
-            if _file_id(path) is None:
-                _make_anew(path)
-            connection = dialect.loaded_dbapi.connect(*args, **kwargs)
-            record.info[_FILE] = _file_id(path)
-        return connection
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we begin transactions ourselves, see below
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        # A commit may be lost with the power, never the consistency; the storage is the truth.
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.close()
-
-    @event.listens_for(engine, "checkout")
-    def on_checkout(_connection: Any, record: Any, _proxy: Any) -> None:
-        # Who has a file open that was removed or put aside would go on with it for ever.
-        if record.info.get(_FILE) != _file_id(path):
-            raise DisconnectionError(f"{path} is another file now")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        # A reader that turns writer half-way fails at once when another one was faster; who
-        # means to write says so from the beginning, and waits.
-        immediate = connection.get_execution_options().get(writing)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def path_of(engine: Engine) -> Path:
-    """The database file."""
-    assert engine.url.database is not None
-    return Path(engine.url.database).absolute()
-
-
-def quick_check(connection: Connection) -> None:
-    """Read a whole database that was too large for it at the start.
-
-    Raises:
-        DBAPIError: it is damaged.
-    """
-    if path_of(connection.engine).stat().st_size <= CHECKED_AT_START:
-        return
-    answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-    if answer != "ok":
-        damage = sqlite3.DatabaseError(answer)
-        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise DBAPIError("PRAGMA quick_check", None, damage)
-
-
-def is_damage(exc: SQLAlchemyError) -> bool:
-    """Whether the file itself is broken."""
-    code = getattr(getattr(exc, "orig", None), "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _DAMAGE  # the rest of an extended code is detail
-
-
-def put_aside(engine: Engine) -> None:
-    """Give a damaged file another name, once for all processes; who has it open notices."""
-    path = path_of(engine)
-    identity = _file_id(path)
-    engine.dispose()
-    # Some other process may have put it aside, and what lies there now is new and sound.
-    if identity is not None and not _is_sound(path):
-        _move_aside(path, identity)
 
 
 def _move_aside(path: Path, identity: _FileId | None) -> None:

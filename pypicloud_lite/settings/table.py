@@ -262,6 +262,9 @@ class ServerSettings:
     )
 
 
+_POOLS = ("QueuePool", "NullPool", "SingletonThreadPool", "StaticPool", "AssertionPool")
+
+
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
     """``db.*``: the index database, which is derived from the storage and may be lost."""
@@ -276,7 +279,7 @@ class IndexSettings:
         "db.url",
         text,
         None,
-        "SQLAlchemy URL of the index database: sqlite:////var/lib/pypi/index.sqlite for the "
+        "URL of the index database: sqlite:////var/lib/pypi/index.sqlite for the "
         "processes of one host, or postgresql://user:password@host/database (with the extra "
         "pypicloud-lite[postgresql]) for several hosts. A "
         "database that pypicloud used may be named: its own tables are left alone.",
@@ -285,12 +288,18 @@ class IndexSettings:
     pool_size: int = option(
         "db.pool_size", integer(1, 1000, "connections"), 16, "Connections kept open per process."
     )
-    poolclass: str | None = option(
+    poolclass: str = option(
         "db.poolclass",
-        text,
-        None,
-        "Dotted name of another SQLAlchemy pool class, as pypicloud takes it.",
+        choice(*(f"sqlalchemy.pool.{name}" for name in _POOLS)),
+        "sqlalchemy.pool.QueuePool",
+        "pypicloud's choice of a pool. sqlalchemy.pool.NullPool keeps no connection open; with all "
+        "others, db.pool_size of them stay open.",
     )
+
+    @property
+    def kept(self) -> int:
+        """How many connections stay open."""
+        return 0 if self.poolclass == "sqlalchemy.pool.NullPool" else self.pool_size
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from pyramid.response import Response
 from pyramid.view import view_config
@@ -59,7 +58,7 @@ def _may_redirect(request: Request, location: RemoteUrl) -> bool:
     """
     if request.services.settings.stream_files:
         return False
-    return urlsplit(location.url).netloc != request.environ.get("HTTP_HOST")
+    return location.url.split("/", 3)[2] != request.environ.get("HTTP_HOST")
 
 
 def _core_metadata(request: Request, file: DistributionFile) -> Response:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
+from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from tests.contracts.index import IndexContract, entry
 
@@ -20,7 +22,7 @@ def open_index(postgresql_database: str) -> Iterator[Callable[[], SqlIndex]]:
     lock = threading.Lock()
 
     def make() -> SqlIndex:
-        index = SqlIndex(make_engine(postgresql_database, pool_size=4))
+        index = SqlIndex(open_database(postgresql_database, kept=4))
         with lock:
             opened.append(index)
         return index
@@ -42,10 +44,46 @@ class TestPostgresqlIndex(IndexContract):
 
 @pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg2", "postgresql+psycopg"])
 def test_every_name_of_the_driver_works(postgresql_database: str, driver: str) -> None:
-    url = make_url(postgresql_database).set(drivername=driver).render_as_string(hide_password=False)
-    index = SqlIndex(make_engine(url))
+    index = SqlIndex(open_database(f"{driver}://{postgresql_database.partition('://')[2]}"))
     index.put(entry())
     index.close()
+
+
+@pytest.mark.parametrize("server", ["od/d%23#p?w%", "p%40ss", ""], ids=["raw", "escaped", "none"])
+def test_passwords_need_no_more_escapes_than_before(postgresql_database: str, server: str) -> None:
+    """SQLAlchemy, whose URLs these are, took almost everything; libpq's own URLs don't."""
+    rest = postgresql_database.partition("@")[2]
+    index = SqlIndex(open_database(f"postgresql://postgres:{server}@{rest}"))
+    index.check()
+    assert server not in repr(index) or not server
+    index.close()
+
+
+def test_connections_that_the_server_ended_are_not_used_again(postgresql_database: str) -> None:
+    index = SqlIndex(open_database(postgresql_database))
+    index.put(entry())
+    with psycopg.connect(postgresql_database, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    time.sleep(0.2)
+    assert index.count() == 1
+    index.put(entry())
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql://host:port/x", "write postgresql://user"),
+        ("postgresql://u:hunter2@host/x?charset=utf8", "charset"),
+    ],
+)
+def test_an_unusable_url_is_a_sentence(url: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=hint) as caught:
+        open_database(url)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_writers_of_the_same_files_in_another_order_do_not_lock_each_other_out(

@@ -10,7 +10,7 @@ import pytest
 
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.schema import SCHEMA_VERSION
 from pypicloud_lite.index.sql import SqlIndex
 from tests.contracts.index import IndexContract, entry
@@ -21,7 +21,7 @@ def open_index(tmp_path: Path) -> Iterator[Callable[[], SqlIndex]]:
     opened: list[SqlIndex] = []
 
     def make() -> SqlIndex:
-        opened.append(SqlIndex(make_engine(f"sqlite:///{tmp_path / 'index.sqlite'}")))
+        opened.append(SqlIndex(open_database(f"sqlite:///{tmp_path / 'index.sqlite'}")))
         return opened[-1]
 
     yield make
@@ -89,4 +89,21 @@ def test_a_newer_schema_is_left_alone(tmp_path: Path, open_index: Callable[[], S
 )
 def test_an_unusable_url_is_a_sentence(url: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=hint):
-        make_engine(url)
+        open_database(url)
+
+
+def test_options_of_a_url_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    index = SqlIndex(open_database(f"sqlite:///{tmp_path / 'index.sqlite'}?timeout=30"))
+    index.put(entry())
+    index.close()
+    assert (tmp_path / "index.sqlite").exists()
+    assert "?timeout=30 is passed over" in caplog.text
+
+
+def test_statements_are_shown_to_who_asks(
+    open_index: Callable[[], SqlIndex], caplog: pytest.LogCaptureFixture
+) -> None:
+    index = open_index()
+    with caplog.at_level("DEBUG", "pypicloud_lite.statements"):
+        index.count()
+    assert caplog.messages == ["SELECT count(*) FROM lite_files"]

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text, update
 
-from pypicloud_lite.index.engine import make_engine, writing
-from pypicloud_lite.index.schema import SCHEMA_VERSION, metadata, state
+from pypicloud_lite.index.connect import open_database
+from pypicloud_lite.index.database import Session
+from pypicloud_lite.index.schema import DROP, SCHEMA_VERSION
 from tests.faults.test_processes import demo
 from tests.faults.test_shared_index import SLOWLY, START, Starter, drop
 from tests.support.asking import ask, eventually, page, publish
@@ -146,22 +146,23 @@ def test_ten_processes_that_start_at_once_on_a_spoilt_database_make_one_index(
     assert len(list(tmp_path.glob("index.sqlite.corrupt-*"))) == 1  # a sound one stays
 
 
-def older_version(connection: Connection) -> None:
-    connection.execute(update(state).values(schema_version=SCHEMA_VERSION - 1))
+def older_version(session: Session) -> None:
+    session.run("UPDATE lite_state SET schema_version = ?", (SCHEMA_VERSION - 1,))
 
 
-def other_columns(connection: Connection) -> None:
+def other_columns(session: Session) -> None:
     """As another version may have them."""
-    older_version(connection)
-    connection.execute(text("ALTER TABLE lite_files RENAME COLUMN stamp TO seal"))
+    older_version(session)
+    session.run("ALTER TABLE lite_files RENAME COLUMN stamp TO seal")
 
 
-def no_state(connection: Connection) -> None:
-    connection.execute(state.delete())
+def no_state(session: Session) -> None:
+    session.run("DELETE FROM lite_state")
 
 
-def no_tables(connection: Connection) -> None:
-    metadata.drop_all(connection)
+def no_tables(session: Session) -> None:
+    for statement in DROP:
+        session.run(statement)
 
 
 HARMS = [
@@ -172,34 +173,32 @@ HARMS = [
 ]
 
 
-def engine_of(settings: dict[str, str]) -> Engine:
-    return make_engine(settings["db.url"].replace("%%", "%"))
+def do(settings: dict[str, str], harm: Callable[[Session], None]) -> None:
+    """Change the database of servers with these settings behind their back."""
+    database = open_database(settings["db.url"].replace("%%", "%"))
+    with database.writing() as session:
+        harm(session)
+    database.close()
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_servers_heal_from_another_schema(
-    tmp_path: Path, shared: dict[str, str], harm: Callable[[Connection], None]
+    tmp_path: Path, shared: dict[str, str], harm: Callable[[Session], None]
 ) -> None:
-    engine = engine_of(shared)
     with Server(tmp_path, shared) as first, Server(tmp_path, shared) as second:
         expected = published(first)
-        with writing(engine) as connection:
-            harm(connection)
-        engine.dispose()
+        do(shared, harm)
         heals((first, second), expected)
         serves((first, second), expected)
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_start_heals_another_schema(
-    tmp_path: Path, shared: dict[str, str], harm: Callable[[Connection], None]
+    tmp_path: Path, shared: dict[str, str], harm: Callable[[Session], None]
 ) -> None:
-    engine = engine_of(shared)
     with Server(tmp_path, shared) as server:
         expected = published(server)
-    with writing(engine) as connection:
-        harm(connection)
-    engine.dispose()
+    do(shared, harm)
     with Server(tmp_path, shared) as server:
         heals((server,), expected)
         serves((server,), expected)

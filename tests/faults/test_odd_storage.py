@@ -238,9 +238,9 @@ def test_failures_are_tried_again_in_growing_intervals(
 
 FORK = """
 import os, sys, time
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
-index = SqlIndex(make_engine(sys.argv[1]))
+index = SqlIndex(open_database(sys.argv[1]))
 with index.leading() as leads:
     assert leads
     child = os.fork()

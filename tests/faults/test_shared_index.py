@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.cli import main
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.index.sync import sync
 from pypicloud_lite.model import ProjectStatus
@@ -38,6 +37,7 @@ from tests.support.asking import ask, delete, eventually, page, publish, rebuild
 from tests.support.dists import sha256, wheel
 from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import Server, app_settings
+from tests.support.statements import statements
 
 #: What a log has when something is wrong that was nobody's order.
 ADMIN = Identity("admin")
@@ -67,7 +67,7 @@ def drop(folder: Path, count: int, project: str = "demo") -> dict[str, str]:
 
 def database(settings: dict[str, str]) -> SqlIndex:
     """The index of servers with these settings."""
-    return SqlIndex(make_engine(settings["db.url"].replace("%%", "%")))
+    return SqlIndex(open_database(settings["db.url"].replace("%%", "%")))
 
 
 @pytest.fixture
@@ -536,17 +536,16 @@ def test_c07_a_project_that_goes_while_it_is_read_is_missing_and_not_empty(
 ) -> None:
     (name,) = drop(tmp_path, 1)
     sync(services.storage, services.index)
-    engine = make_engine(shared["db.url"].replace("%%", "%"))
-    reader = SqlIndex(engine)
-    removing: list[Any] = []
+    reader = database(shared)
+    removing: list[str] = []
 
-    @event.listens_for(engine, "after_cursor_execute")
-    def on_execute(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if "FROM lite_projects" in statement and not removing:
+    def on_statement(statement: str) -> None:
+        if "FROM lite_files WHERE project" in statement and not removing:
             removing.append(name)
             services.index.remove(name)
 
-    found = reader.project(ProjectName("demo"))
+    with statements(on_statement):
+        found = reader.project(ProjectName("demo"))
     reader.close()
     assert removing == [name]
     assert found is None or [file.filename for file in found.files] == [name]

@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pypicloud_lite.access.identity import Identity
 from pypicloud_lite.access.rules import AUTHENTICATED, Rules
 from pypicloud_lite.errors import FileExists, FileMissing
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.index.sync import sync
 from pypicloud_lite.model import Digests, DistributionFile
@@ -129,7 +129,7 @@ class Index(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.storage = self.open_storage()
-        self.index = SqlIndex(make_engine(f"sqlite:///{self.root / 'index.sqlite'}"))
+        self.index = SqlIndex(open_database(f"sqlite:///{self.root / 'index.sqlite'}"))
         self.opened.append(self.index)
         sync(self.storage, self.index)
         rules = Rules(

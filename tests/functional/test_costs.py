@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from pypicloud_lite import catalog
 from pypicloud_lite.access import passwords
@@ -21,6 +20,7 @@ from tests.conftest import Client, close
 from tests.support.dists import sdist, wheel
 from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import app_settings, fast_hash
+from tests.support.statements import statements
 
 JSON = "application/vnd.pypi.simple.v1+json"
 WHEEL = "demo-1.0-py3-none-any.whl"
@@ -43,7 +43,6 @@ class Costs:
         services = app.registry.services
         services.follower.idle.wait(30)
         services.index.generation()
-        event.listen(services.index._engine, "before_cursor_execute", self._on_statement)
         for name in _LOOKS:
             self._count(monkeypatch, services.storage, name, "storage")
         self._count(monkeypatch, catalog, "render", "pages")
@@ -58,7 +57,7 @@ class Costs:
 
         monkeypatch.setattr(owner, name, counted)
 
-    def _on_statement(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def _on_statement(self, statement: str) -> None:
         if statement.lstrip().startswith(_STATEMENTS):
             self._counts["sql"] += 1
 
@@ -67,7 +66,8 @@ class Costs:
         """What the block costs, when it has ended."""
         self._counts.clear()
         counts: Counter[str] = Counter()
-        yield counts
+        with statements(self._on_statement):
+            yield counts
         counts.update(self._counts)
 
 

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from pypicloud_lite.storage.base import Spool
 from pypicloud_lite.storage.files import FileStorage
 from tests.conftest import Client
 from tests.support.dists import sdist, sha256, wheel
 from tests.support.forms import multipart
+from tests.support.statements import statements
 
 SMALL = wheel()
 #: Larger than what is hashed and inflated at once.
@@ -98,7 +98,7 @@ def costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Costs]:
 
     thread = threading.get_ident()  # a synchronization may still run in another one
 
-    def on_statement(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+    def on_statement(statement: str) -> None:
         if threading.get_ident() == thread:
             found.sql.append(" ".join(statement.split()[:3]))
 
@@ -106,9 +106,8 @@ def costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Costs]:
     monkeypatch.setattr(FileStorage, "spool", counted_spool)
     for name in ("sha256", "md5", "blake2b"):
         monkeypatch.setattr(hashlib, name, partial(CountedDigest, found, getattr(hashlib, name)))
-    event.listen(Engine, "before_cursor_execute", on_statement)
-    yield found
-    event.remove(Engine, "before_cursor_execute", on_statement)
+    with statements(on_statement):
+        yield found
 
 
 def test_the_disk_is_waited_for_as_seldom_as_the_promise_allows(
@@ -132,15 +131,14 @@ def test_the_same_bytes_again_wait_for_nothing(client: Client, costs: Costs) -> 
 def test_few_statements_are_executed(client: Client, costs: Costs) -> None:
     client.as_("writer").upload(name_of("1.0"), SMALL, status=200)
     assert costs.sql == [
-        "BEGIN",
-        "SELECT lite_projects.name, lite_projects.serial,",  # may it take uploads?
-        "BEGIN",
-        "SELECT lite_files.filename FROM",  # is the name taken?
+        "SELECT status, status_reason",  # may it take uploads?
+        "SELECT filename FROM",  # is the name taken?
         "BEGIN IMMEDIATE",
-        "SELECT lite_files.project FROM",
+        "SELECT project FROM",
         "UPDATE lite_state SET",
         "INSERT INTO lite_projects",
         "INSERT INTO lite_files",
+        "COMMIT",
     ]
 
 

@@ -14,7 +14,7 @@ from pypicloud_lite.app import make_app
 from pypicloud_lite.cli import main
 from pypicloud_lite.errors import IndexBuilding, StorageUnavailable
 from pypicloud_lite.index import follow
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.follow import Follower
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.storage.files import FileStorage
@@ -132,7 +132,7 @@ class TestFollowing:
         drop(tmp_path, WHEEL)
         storage = FileStorage(tmp_path / "packages")
         first, second = (
-            SqlIndex(make_engine(f"sqlite:///{tmp_path / 'index.sqlite'}")) for _ in range(2)
+            SqlIndex(open_database(f"sqlite:///{tmp_path / 'index.sqlite'}")) for _ in range(2)
         )
         with first.leading() as leads:
             assert leads
@@ -270,7 +270,7 @@ class TestCommands:
     def test_only_one_synchronizes_at_a_time(
         self, ini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        index = SqlIndex(make_engine(f"sqlite:///{tmp_path / 'index.sqlite'}"))
+        index = SqlIndex(open_database(f"sqlite:///{tmp_path / 'index.sqlite'}"))
         with index.leading():
             assert main(["sync", str(ini)]) == 1
         assert "Another process" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from pypicloud_lite.cli import main
 from pypicloud_lite.index import snapshot
-from pypicloud_lite.index.engine import make_engine
+from pypicloud_lite.index.connect import open_database
 from pypicloud_lite.index.sql import SqlIndex
 from pypicloud_lite.index.sync import SyncReport, sync
 from pypicloud_lite.model import DistributionFile
@@ -63,7 +63,7 @@ class Site:
 
     def cold(self) -> tuple[SqlIndex, SyncReport]:
         """A server without an index starts; the requests of its first synchronization."""
-        index = SqlIndex(make_engine(f"sqlite:///{self.folder / f'{len(self.opened)}.sqlite'}"))
+        index = SqlIndex(open_database(f"sqlite:///{self.folder / f'{len(self.opened)}.sqlite'}"))
         self.opened.append(index)
         self.requests.clear()
         return index, sync(self.storage, index)
