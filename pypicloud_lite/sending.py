@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
@@ -81,13 +81,11 @@ class Channel(HTTPChannel):
     meanwhile nobody else is heard.
     """
 
+    #: How many connections had more to send after a whole turn, in this round of the main loop.
+    unfinished: ClassVar[int] = 0
+
     _left = 0
     total_outbufs_len: int
-
-    @property
-    def wants_more(self) -> bool:
-        """Whether there is more to send after a whole turn."""
-        return self._left <= 0 and self.total_outbufs_len > 0
 
     def _flush_some(self, do_close: bool = True) -> bool:
         if do_close:  # by the main loop, else by a thread that answers
@@ -95,7 +93,10 @@ class Channel(HTTPChannel):
         else:
             self._left = _FIRST
         self.sendbuf_len = self._left
-        return super()._flush_some(do_close=do_close)
+        flushed: bool = super()._flush_some(do_close=do_close)
+        if do_close and self._left <= 0 and self.total_outbufs_len > 0:
+            type(self).unfinished += 1
+        return flushed
 
     def send(self, data: bytes | Piece, do_close: bool = True) -> int:
         """Send some of the data; 0 when the client takes nothing, or the turn is over.

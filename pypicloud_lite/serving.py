@@ -20,6 +20,7 @@ from waitress.wasyncore import close_all, loop
 
 from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.receiving import channel_class
+from pypicloud_lite.sending import Channel
 
 LOG = logging.getLogger(__name__)
 
@@ -64,22 +65,23 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     gc.freeze()
     stopping = _stop_on_signal()
     while not stopping():
-        _turn(server, channels)
+        _turn(server, channels, connection)
     LOG.info("stopping: no new connections, finishing %d", _busy(channels))
     _close_listeners(channels)
     end = time.monotonic() + grace
     while _busy(channels) and time.monotonic() < end:
-        _turn(server, channels)
+        _turn(server, channels, connection)
     server.task_dispatcher.shutdown(timeout=1)
     close_all(channels)
     LOG.info("stopped")
     return 0
 
 
-def _turn(server: Any, channels: dict[int, Any]) -> None:
+def _turn(server: Any, channels: dict[int, Any], connection: type[Channel]) -> None:
     """One round of waitress's own loop."""
+    connection.unfinished = 0
     loop(timeout=_TICK, use_poll=server.adj.asyncore_use_poll, map=channels, count=1)
-    if sum(getattr(channel, "wants_more", False) for channel in channels.values()) > 1:
+    if connection.unfinished > 1:
         time.sleep(_BREATH)
 
 

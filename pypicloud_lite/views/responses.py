@@ -30,11 +30,21 @@ class Exact(Response):
 
     WebOb would look for a Location, and complete it from the Host header, with the scheme that
     this process sees instead of the one that the client used.
+
+    Args:
+        status: code and phrase.
     """
+
+    def __init__(
+        self, *, status: str, headerlist: list[tuple[str, str]], app_iter: Iterable[bytes] = ()
+    ) -> None:
+        # What WebOb's own would look at, parse and complete is right already.
+        self._status, self._headerlist, self._app_iter = status, headerlist, app_iter
+        self._headers = None
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         """Answer with just these headers; HEAD without the body."""
-        start_response(self.status, self.headerlist)
+        start_response(self._status, self._headerlist)
         if environ["REQUEST_METHOD"] == "HEAD":
             return EmptyResponse(self._app_iter)
         return self._app_iter
