@@ -10,26 +10,27 @@ from bench.speed.results import OURS, Need, Section
 from bench.speed.servers import ours
 from bench.speed.users import SCHEMES, authorization, user_settings
 
-_USERS = 50
+_USERS, _QUICK_USERS = 50, 10
 
 
 def measure_authenticated(context: Context) -> Section:
     store = context.stores.store()
-    users = [f"user{number:02}" for number in range(_USERS)]
+    count = _QUICK_USERS if context.pace.quick else _USERS
+    users = [f"user{number:02}" for number in range(count)]
     closed = {**user_settings(users), "pypi.default_read": "authenticated"}
     lines = []
     with ours(store) as anonymous, ours(store, closed) as server:
         anonymous.wait_until_idle()
         server.wait_until_idle()
-        for label, path in {
-            "page of 10 files": f"/simple/{SMALL}/",
-            "small file": f"/api/package/{SMALL}/{SMALL_FILE}",
-        }.items():
+        paths = {"page of 10 files": f"/simple/{SMALL}/"}
+        if not context.pace.quick:
+            paths["small file"] = f"/api/package/{SMALL}/{SMALL_FILE}"
+        for label, path in paths.items():
             headers = {"Accept": JSON}
             asks = tuple(Ask(path, {**headers, **authorization(user)}) for user in users)
             targets = {
                 OURS: Target(server, asks),
-                "anonymous": Target(anonymous, (Ask(path, headers),) * _USERS),
+                "anonymous": Target(anonymous, (Ask(path, headers),) * count),
             }
             lines += [
                 context.pace.rates("8", label, targets, connections, [Need(0.9, "anonymous")])
@@ -37,7 +38,7 @@ def measure_authenticated(context: Context) -> Section:
             ]
     return Section(
         "Users",
-        f"Ours with {_USERS} users in turn, who send their passwords with each request and have "
+        f"Ours with {count} users in turn, who send their passwords with each request and have "
         f"hashes of {' and '.join(SCHEMES)}, where only the known may read; against the same "
         "server open to everyone.",
         lines,

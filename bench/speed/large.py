@@ -69,10 +69,8 @@ def _rate(server: Process, path: str) -> float:
 
 def _latencies(context: Context, server: Process, bare: Process) -> Iterator[Line]:
     """The p99 in milliseconds."""
-    for name, process, page, file in (
-        ("", server, _PAGE, _PATH),
-        (", L", bare, Ask("/page", _PAGE.headers), "/file"),
-    ):
+    both = [("", server, _PAGE, _PATH), (", L", bare, Ask("/page", _PAGE.headers), "/file")]
+    for name, process, page, file in both[:1] if context.pace.quick else both:
         target = Target(process, (page,))
         busy, quiet = [], []
         for _round in range(context.pace.rounds):

@@ -25,7 +25,7 @@ _LABELS = {
     "4": "304",
     "5": "small file",
 }
-_QUICK_GOALS = ("1", "2")
+_QUICK_GOALS = ("1",)
 
 
 def measure_sizes(context: Context) -> Section:
