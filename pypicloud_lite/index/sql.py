@@ -114,8 +114,9 @@ class SqlIndex(Index):
         """A transaction that the other processes are told of when it is committed."""
         with self._database.writing() as session:
             yield session
-        if session.given is not None and self._generation is not None:
-            self._generation.publish(session.given)
+            given = session.given  # as soon as it is committed, another thread may have it
+        if given is not None and self._generation is not None:
+            self._generation.publish(given)
 
     @contextmanager
     def _prepare(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from pypicloud_lite.errors import IndexUnavailable, SettingsError
 from pypicloud_lite.index.base import Index
 from pypicloud_lite.index.connect import open_database
+from pypicloud_lite.index.database import Database, Session
 from pypicloud_lite.index.schema import SCHEMA_VERSION
 from pypicloud_lite.index.sql import SqlIndex
 from tests.contracts.index import IndexContract, entry
@@ -107,3 +108,20 @@ def test_statements_are_shown_to_who_asks(
     with caplog.at_level("DEBUG", "pypicloud_lite.statements"):
         index.count()
     assert caplog.messages == ["SELECT count(*) FROM lite_files"]
+
+
+def test_a_change_is_told_of_though_its_connection_is_used_again_at_once(
+    open_index: Callable[[], SqlIndex], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pypicloud_lite.index.generation.RECHECK", float("inf"))
+    index = open_index()
+    before = index.generation()
+    give_back = Database._give_back
+
+    def taken_at_once(database: Database, session: Session) -> None:
+        give_back(database, session)
+        give_back(database, database._take())  # as another thread does
+
+    monkeypatch.setattr(Database, "_give_back", taken_at_once)
+    index.put(entry())
+    assert index.generation() != before
