@@ -286,5 +286,5 @@ class Storage(ABC):
         return f"{type(self).__module__}.{type(self).__qualname__}"
 
     def default_index_url(self) -> str:
-        """The SQLAlchemy URL of the index database when the settings name none."""
+        """The URL of the index database when the settings name none."""
         return f"sqlite:///{Path('pypicloud-lite-index.sqlite').absolute()}"
