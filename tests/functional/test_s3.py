@@ -164,6 +164,8 @@ def test_another_host_with_its_own_index_follows_at_its_next_start(
     client.as_("writer").post("/api/package/demo/yank", {"version": "1.0"}, status=200)
     client.as_("writer").upload("new-1.0.tar.gz", sdist("new"), status=200)
     again = make_s3_client(**other)
+    # What it knows already is served meanwhile.
+    assert again.app.registry.services.follower.idle.wait(30)
     assert again.page("demo").json["files"][0]["yanked"] is True
     assert again.page("new").json["versions"] == ["1.0"]
 
