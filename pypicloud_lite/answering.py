@@ -1,19 +1,25 @@
-"""How an answer is sent: the head made once, and in one piece with a small body."""
+"""How an answer is sent: the head made once, and in one piece with a small body.
+
+What the application says will last is sent again without asking it, by the main loop itself.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import lru_cache
 from typing import Any
 
-from waitress.task import WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
-from pypicloud_lite.sending import SentFile
+from pypicloud_lite.repeating import LASTS, MAX_BODY, Answer, Answers
+from pypicloud_lite.sending import Channel, SentFile
 
 #: How many heads are kept, of about half a kilobyte each; then all are dropped.
 _KEPT = 1024
-#: Up to this size a body is copied rather than sent for itself, in bytes.
-_SMALL = 1 << 16
+#: Between two warnings of the same kind, in seconds.
+_PAUSE = 60.0
 #: What waitress makes of status and headers: before and after the value of Date.
 _heads: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
 
@@ -31,6 +37,9 @@ class Task(WSGITask):
     content_length: int | None
     response_headers: list[tuple[str, str]]
 
+    #: The head before and after its date, if another answer may have the same.
+    _head: tuple[bytes, bytes] | None = None
+
     def get_environment(self) -> dict[str, Any]:
         """The WSGI environment (PEP 3333)."""
         environ: dict[str, Any] = super().get_environment()
@@ -39,13 +48,26 @@ class Task(WSGITask):
 
     def write(self, data: bytes) -> None:
         """Send some of the body, the head before it."""
-        whole = len(data) == self.content_length and self.has_body and self.complete
-        if self.wrote_header or not whole or not 0 < len(data) <= _SMALL:
+        whole = not data or (len(data) == self.content_length and self.has_body)
+        if self.wrote_header or not self.complete or not whole or len(data) > MAX_BODY:
             super().write(data)
             return
-        self.channel.write_soon(self.build_response_header() + data)
+        head = self.build_response_header()
+        self._keep(data)
+        self.channel.send_whole(head + data)
         self.wrote_header = True
         self.content_bytes_written = len(data)
+
+    def _keep(self, body: bytes) -> None:
+        """Keep the answer with this body, if it is a whole one and lasts."""
+        answers, lasts = self.channel.answers, self.get_environment().get(LASTS)
+        if lasts is None or answers is None or self._head is None or self.request.key is None:
+            return
+        if b"\r\nSet-Cookie: " in b"".join(self._head):
+            return  # that is for one client
+        wanted = self.content_length if self.has_body and self.request.command == "GET" else 0
+        if len(body) == wanted:
+            answers.keep(self.request.key, Answer(*self._head, body, lasts))
 
     def build_response_header(self) -> bytes:
         """The status line and all headers."""
@@ -55,7 +77,7 @@ class Task(WSGITask):
         ident = self.channel.server.adj.ident
         key = (ident, self.status, self.content_length, *self.response_headers)
         date = _date(int(self.start_time))
-        head = _heads.get(key)
+        head = self._head = _heads.get(key)
         if head is not None:
             return head[0] + date + head[1]
         made: bytes = super().build_response_header()
@@ -66,8 +88,69 @@ class Task(WSGITask):
         if found and not self.close_on_finish and not self.chunked_response:
             if len(_heads) >= _KEPT:
                 _heads.clear()
-            _heads[key] = before, after
+            self._head = _heads[key] = before, after
         return made
+
+
+class RepeatingChannel(Channel):
+    """A connection that gives again what still holds, before a thread hears of the request."""
+
+    #: ``None``: nothing is kept.
+    answers: Answers | None = None
+    requests: list[Any]
+
+    def repeat(self) -> bool:
+        """Answer the only request that there is, if its answer is known.
+
+        Called with the lock of the requests, when nothing else may write.
+        """
+        request = self.requests[0]
+        if self.answers is None or len(self.requests) > 1 or self.total_outbufs_len:
+            return False
+        if request.error is not None or request.body_rcv is not None:
+            return False
+        if self.request not in (None, request):
+            return False  # the next one may wait for its 100, which waitress sends after a task
+        # Whoever may send X-Forwarded-Host is believed only from some addresses.
+        peer = self.addr[0] if self.adj.trusted_proxy else ""
+        request.key = self.answers.key(request, peer)
+        answer = None if request.key is None else self.answers.find(request.key)
+        if answer is None:
+            return False
+        date = _date(int(time.time()))
+        self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+        self.requests.pop()
+        return True
+
+
+class _Seldom:
+    """A logger of warnings that come with each request, of which one in a while is enough."""
+
+    def __init__(self, name: str) -> None:
+        self._log = logging.getLogger(name)
+        self._next = 0.0
+
+    def warning(self, message: str, *values: object) -> None:
+        """Log it, or not."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PAUSE
+            self._log.warning(message, *values)
+
+
+class Dispatcher(ThreadedTaskDispatcher):
+    """Gives to threads what connections can't answer for themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # waitress has a line for each request that finds all threads busy, written by who holds
+        # the lock that all of them wait for.
+        self.queue_logger = _Seldom("waitress.queue")
+
+    def add_task(self, task: RepeatingChannel) -> None:
+        """Take a connection that has a request."""
+        if not task.repeat():
+            super().add_task(task)
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import closing
 from typing import IO
 
@@ -59,6 +59,12 @@ class Catalog:
         self._pages = pages
         self._gate = gate
         self._look_again = look_again
+
+    def moment(self) -> Hashable | None:
+        """Equal values: all pages and files are the same. ``None`` if finding out may take time."""
+        if self._storage.page_epoch() is not None:
+            return None
+        return self._index.known_generation()
 
     def has(self, project: ProjectName) -> bool:
         """Whether the index knows the project."""

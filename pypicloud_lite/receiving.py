@@ -12,8 +12,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 from waitress.utilities import Error
 
-from pypicloud_lite.answering import Task
-from pypicloud_lite.sending import Channel
+from pypicloud_lite.answering import RepeatingChannel, Task
+from pypicloud_lite.repeating import Answers
 
 LOG = logging.getLogger(__name__)
 
@@ -21,16 +21,24 @@ _TRANSFER_CODING = re.compile(rb"^transfer-encoding:(.*)$", re.IGNORECASE | re.M
 _MAX_LOGGED = 200
 
 
-def channel_class(max_anonymous_body: int | None) -> type[Channel]:
+def channel_class(
+    max_anonymous_body: int | None, answers: Answers | None = None
+) -> type[RepeatingChannel]:
     """The class of the connections of a server.
 
     Args:
         max_anonymous_body: in bytes, what a request without an ``Authorization`` header may
             send; more is answered 401 and never received. ``None``: what waitress takes.
+        answers: where answers that last are kept.
     """
     parser = type("Parser", (_Parser,), {"max_anonymous_body": max_anonymous_body})
-    parts = {"parser_class": parser, "task_class": Task, "error_task_class": _Refusal}
-    return type("Channel", (Channel,), parts)
+    parts = {
+        "answers": answers,
+        "parser_class": parser,
+        "task_class": Task,
+        "error_task_class": _Refusal,
+    }
+    return type("Channel", (RepeatingChannel,), parts)
 
 
 class _LoginRequired(Error):
@@ -48,6 +56,8 @@ class _Parser(HTTPRequestParser):
 
     max_anonymous_body: int | None = None
     error: Any
+    #: What its answer is kept by.
+    key: bytes | None = None
 
     def received(self, data: bytes) -> int:
         """Take what arrived; the number of bytes that belong to this request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -86,6 +87,7 @@ class Channel(HTTPChannel):
 
     _left = 0
     total_outbufs_len: int
+    request: Any
 
     def _flush_some(self, do_close: bool = True) -> bool:
         if do_close:  # by the main loop, else by a thread that answers
@@ -97,6 +99,35 @@ class Channel(HTTPChannel):
         if do_close and self._left <= 0 and self.total_outbufs_len > 0:
             type(self).unfinished += 1
         return flushed
+
+    def send_whole(self, data: bytes) -> None:
+        """Send a whole answer, as much of it as the client takes; the rest when it takes more.
+
+        What waitress has to send it puts aside first, and the main loop looks for it there. While
+        a thread sends, that loop finds something to do again and again that only the thread can
+        do, and keeps the interpreter from it.
+
+        Raises:
+            ClientDisconnected: nobody is there.
+        """
+        with self.outbuf_lock:
+            sent = 0
+            if self.connected and not self.total_outbufs_len:
+                self._left = _FIRST
+                with suppress(OSError):  # as waitress will find, and say
+                    sent = self.send(data, do_close=False)
+            if sent < len(data):
+                self.write_soon(data[sent:])
+
+    def send_continue(self) -> None:
+        """Let the client send its body (RFC 9110, section 10.1.1).
+
+        waitress's own puts it aside, too, from where the main loop may send it a second time.
+        """
+        self.request.expect_continue = False
+        self.sent_continue = True
+        self.send_whole(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.request.completed = False
 
     def send(self, data: bytes | Piece, do_close: bool = True) -> int:
         """Send some of the data; 0 when the client takes nothing, or the turn is over.

@@ -15,11 +15,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from pyramid.router import Router
 from waitress.server import BaseWSGIServer, create_server
 from waitress.wasyncore import close_all, loop
 
+from pypicloud_lite.answering import Dispatcher
 from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.receiving import channel_class
+from pypicloud_lite.repeating import Answers
 from pypicloud_lite.sending import Channel
 
 LOG = logging.getLogger(__name__)
@@ -40,25 +43,16 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     """Serve the application until SIGTERM or SIGINT (``paste.server_runner``).
 
     Args:
-        settings: those of ``waitress``; ``shutdown_grace`` in seconds; and
-            ``max_anonymous_body_size`` in bytes, as in :func:`.receiving.channel_class`.
+        settings: as for :func:`make_server`; and ``shutdown_grace`` in seconds.
 
     Raises:
         SettingsError: the address can't be listened on.
     """
     grace = float(settings.pop("shutdown_grace", GRACE))
-    anonymous = settings.pop("max_anonymous_body_size", None)
-    connection = channel_class(None if anonymous is None else int(anonymous))
-    settings.setdefault("recv_bytes", str(_RECEIVED))
     channels: dict[int, Any] = {}
-    try:
-        server = create_server(app, map=channels, **settings)
-    except OSError as exc:
-        address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
-        raise SettingsError([f"[server:main]: can't listen on {address}: {exc.strerror}."]) from exc
-    for listener in channels.values():
-        if isinstance(listener, BaseWSGIServer):
-            listener.channel_class = connection
+    # A filter around the application may want to see each request.
+    answers = Answers() if isinstance(app, Router) else None
+    server, connection = make_server(app, channels, settings, answers)
     server.print_listen("Serving on http://{}:{}")
     # What is there now stays to the end: no collection of garbage needs to look at it again.
     gc.collect()
@@ -75,6 +69,36 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     close_all(channels)
     LOG.info("stopped")
     return 0
+
+
+def make_server(
+    app: Any, channels: dict[int, Any], settings: dict[str, str], answers: Answers | None = None
+) -> tuple[Any, type[Channel]]:
+    """A server that listens, and the class of its connections.
+
+    Args:
+        channels: where the server puts its sockets.
+        settings: those of ``waitress``; and ``max_anonymous_body_size`` in bytes, as in
+            :func:`.receiving.channel_class`.
+        answers: where answers that last are kept.
+
+    Raises:
+        SettingsError: the address can't be listened on.
+    """
+    anonymous = settings.pop("max_anonymous_body_size", None)
+    connection = channel_class(None if anonymous is None else int(anonymous), answers)
+    dispatcher = Dispatcher()
+    settings.setdefault("recv_bytes", str(_RECEIVED))
+    try:
+        server = create_server(app, map=channels, _dispatcher=dispatcher, **settings)
+    except OSError as exc:
+        address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
+        raise SettingsError([f"[server:main]: can't listen on {address}: {exc.strerror}."]) from exc
+    for listener in channels.values():
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = connection
+    dispatcher.set_thread_count(server.adj.threads)
+    return server, connection
 
 
 def _turn(server: Any, channels: dict[int, Any], connection: type[Channel]) -> None:

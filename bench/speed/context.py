@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.speed import limit
@@ -61,9 +61,7 @@ class Context:
     def _lines(self, server: Process, case: Case) -> Iterator[Line]:
         answers = [_expected(server, ask) for ask in case.asks]
         with self.limit(answers) as reference:
-            asks = tuple(
-                Ask(f"/{number}", ask.headers, ask.status) for number, ask in enumerate(case.asks)
-            )
+            asks = tuple(replace(ask, path=f"/{number}") for number, ask in enumerate(case.asks))
             targets = {OURS: Target(server, case.asks), LIMIT: Target(reference, asks)}
             for connections in case.connections or self.connections:
                 yield self.pace.rates(

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+#: Stands for the number of the request.
+NUMBER = "<number>"
 _PROCESSES = 2
 _BUFFER = 1 << 18
 
@@ -96,7 +98,8 @@ class _Client:
 
     def send(self, turn: int) -> None:
         self.since, self.length = time.perf_counter(), 0
-        self.connection.sendall(self._work.requests[turn % len(self._work.requests)])
+        request = self._work.requests[turn % len(self._work.requests)]
+        self.connection.sendall(request.replace(NUMBER.encode(), b"%d" % turn))
 
     def receive(self) -> bool:
         """Take what is there; whether it can be a part of the right answer."""

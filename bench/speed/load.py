@@ -16,23 +16,31 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.speed.fallback import Work, ask_in_processes
+from bench.speed.fallback import NUMBER, Work, ask_in_processes
 from bench.speed.http import Connection, request_head
 from bench.speed.servers import Process
 
 WRK = shutil.which("wrk")
+#: The header that numbers requests.
+NUMBERED = "X-Number"
 #: Seconds of a measurement, at most.
 _LONGEST = 20
 _SCRIPT = """\
-local requests, turn = {}, 0
+local asks, requests, turn, count = %s, {}, 0, 0
 function init(args)
-  for _, one in ipairs(%s) do
+  for _, one in ipairs(asks) do
     requests[#requests + 1] = wrk.format("GET", one.path, one.headers)
   end
 end
 function request()
   turn = turn %% #requests + 1
-  return requests[turn]
+  local one = asks[turn]
+  if not one.varies then
+    return requests[turn]
+  end
+  count = count + 1
+  one.headers["%s"] = tostring(count)
+  return wrk.format("GET", one.path, one.headers)
 end
 function done(summary, latency)
   local e = summary.errors
@@ -48,11 +56,16 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Ask:
-    """A request for a path, and the status of its answer."""
+    """A request for a path, and the status of its answer.
+
+    Attributes:
+        varies: whether each is numbered, in a header, so that none is like one before it.
+    """
 
     path: str
     headers: Mapping[str, str]
     status: int = 200
+    varies: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ def drive(target: Target, connections: int, seconds: int) -> Load:
 
 def _drive_with_wrk(wrk: str, target: Target, size: int, connections: int, seconds: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(_SCRIPT % _lua(target.asks))
+        script.write(_SCRIPT % (_lua(target.asks), NUMBERED))
         script.flush()
         command = [
             wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s",
@@ -144,13 +157,18 @@ def _lua(asks: Sequence[Ask]) -> str:
         headers = ", ".join(
             f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in ask.headers.items()
         )
-        ones.append(f"{{path = {json.dumps(ask.path)}, headers = {{{headers}}}}}")
+        varies = json.dumps(ask.varies)
+        path = json.dumps(ask.path)
+        ones.append(f"{{path = {path}, headers = {{{headers}}}, varies = {varies}}}")
     return "{" + ", ".join(ones) + "}"
 
 
 def _drive_in_python(target: Target, probe: Probe, connections: int, seconds: int) -> Load:
     port, status = target.server.port, target.asks[0].status
-    requests = [request_head(port, ask.path, ask.headers) for ask in target.asks]
+    requests = [
+        request_head(port, ask.path, {**ask.headers, **({NUMBERED: NUMBER} if ask.varies else {})})
+        for ask in target.asks
+    ]
     work = Work(port, requests, b"HTTP/1.1 %d " % status, probe.size, probe.closes)
     parts = ask_in_processes(work, connections, seconds)
     times = [taken for part in parts for taken in part.times]

@@ -38,6 +38,10 @@ class Index(ABC):
         What is asked of the index after reading it holds for as long as it stays.
         """
 
+    def known_generation(self) -> Hashable | None:
+        """What :meth:`generation` gives, if that is known without waiting for anything."""
+        return None
+
     @abstractmethod
     def project(self, name: ProjectName) -> Project | None:
         """A project with its files, or ``None``. Read in one transaction with its serial."""

@@ -63,6 +63,13 @@ class Generation:
             return self._ask(), 0
         return self._serial, shared[0]
 
+    def peek(self) -> tuple[int, int] | None:
+        """What :meth:`read` gives, if it need not ask the database for it."""
+        shared = self._shared
+        if shared is None or self._now() - self._asked > RECHECK:
+            return None
+        return self._serial, shared[0]
+
     def publish(self, serial: int) -> None:
         """Tell all processes of a change that was committed."""
         self._map()

@@ -184,6 +184,9 @@ class SqlIndex(Index):
     def generation(self) -> Hashable:
         return self.serial() if self._generation is None else self._generation.read()
 
+    def known_generation(self) -> Hashable | None:
+        return None if self._generation is None else self._generation.peek()
+
     def project(self, name: ProjectName) -> Project | None:
         with self._reading(consistent=True) as session:
             found = session.row(

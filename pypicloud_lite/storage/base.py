@@ -230,9 +230,9 @@ class Storage(ABC):
         """The URL that index pages carry; ``None``: this server's own download URL."""
         return None
 
-    def page_epoch(self) -> Hashable:
-        """Changes whenever the URLs that :meth:`page_url` gives do."""
-        return 0
+    def page_epoch(self) -> Hashable | None:
+        """Changes whenever the URLs that :meth:`page_url` gives do; ``None`` if it gives none."""
+        return None
 
     #: Whether :meth:`locate` names files of this host, which a web server may send.
     is_folder = False

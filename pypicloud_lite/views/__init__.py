@@ -57,6 +57,7 @@ HATCH_BASES = ("/+simple/", "/legacy/+simple/", "/simple/+simple/", "/pypi/+simp
 def includeme(config: Configurator) -> None:
     """Add all routes and views; what is asked for most often is looked for first."""
     config.add_traverser(contexts.NothingBelow)
+    config.include("pypicloud_lite.views.lasting")
     for name, pattern, factory, methods in FIRST_ROUTES:
         _add_route(config, name, pattern, factory, methods)
     # Apart from what changes files, so that no other view is tried before it.

@@ -19,6 +19,7 @@ from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
 from pypicloud_lite.storage.base import LocalFile, RemoteUrl
 from pypicloud_lite.views.handover import handed_over
 from pypicloud_lite.views.headers import Headers
+from pypicloud_lite.views.lasting import MOMENT
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import VARY_BY_USER, Exact, Redirect, cache_control, matches
@@ -29,7 +30,7 @@ _MODIFIED = "Last-Modified"
 _BLOCK = 1 << 18
 
 
-@view_config(route_name="download", request_method="GET", permission="read")
+@view_config(route_name="download", request_method="GET", permission="read", lasting=MOMENT)
 def download(context: ProjectResource, request: Request) -> Response:
     """A file of this project, or its core metadata."""
     catalog = request.services.catalog

@@ -9,6 +9,7 @@ from pyramid.view import view_config
 from pypicloud_lite.access.policy import ProjectResource
 from pypicloud_lite.simple.negotiation import CONTENT_TYPES, Format, choose_format
 from pypicloud_lite.views.contexts import RedirectTo, query_of
+from pypicloud_lite.views.lasting import UNCHANGED
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import page_response
 
@@ -22,7 +23,7 @@ def _format(request: Request) -> Format:
     return chosen
 
 
-@view_config(route_name="page", request_method="GET", permission="read")
+@view_config(route_name="page", request_method="GET", permission="read", lasting=UNCHANGED)
 @view_config(route_name="pypi_page", request_method="GET", permission="read")
 def project_page(context: ProjectResource, request: Request) -> Response:
     """The page of one project."""
@@ -49,7 +50,7 @@ def _page(context: ProjectResource, request: Request, format_: Format) -> Respon
     )
 
 
-@view_config(route_name="list", request_method="GET", permission="list")
+@view_config(route_name="list", request_method="GET", permission="list", lasting=UNCHANGED)
 @view_config(route_name="pypi_list", request_method="GET", permission="list")
 def project_list(request: Request) -> Response:
     """The page of all projects that the caller may read."""

@@ -35,7 +35,7 @@ def read(connection: socket.socket) -> bytes:
     return answer
 
 
-def send(server: Server, *pieces: bytes) -> bytes:
+def send(server: Listening, *pieces: bytes) -> bytes:
     """Send exactly these bytes, and read until the server closes the connection."""
     with closing(connect(server)) as connection:
         try:
@@ -56,7 +56,7 @@ def first_status(server: Listening, request: bytes) -> int:
         return found[0]
 
 
-def get(server: Server, target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:
+def get(server: Listening, target: bytes, *headers: bytes, method: bytes = b"GET") -> bytes:
     line = method + b" " + target + b" HTTP/1.1"
     return send(server, head(line, b"Connection: close", *headers))
 

@@ -314,8 +314,8 @@ class S3Storage(Storage):
     def page_url(self, file: DistributionFile) -> str | None:
         return None if self._settings.redirect_urls else self._urls.url(file.key).url
 
-    def page_epoch(self) -> Hashable:
-        return 0 if self._settings.redirect_urls else self._urls.epoch()
+    def page_epoch(self) -> Hashable | None:
+        return None if self._settings.redirect_urls else self._urls.epoch()
 
     # -- changing --------------------------------------------------------------------------
 

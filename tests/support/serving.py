@@ -1,0 +1,52 @@
+"""Our server in this process, around any application, which it asks less often than it answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+from waitress.channel import HTTPChannel
+from waitress.wasyncore import close_all, loop
+
+from pypicloud_lite.repeating import Answers
+from pypicloud_lite.serving import make_server
+
+
+class Served:
+    """A WSGI application behind a port; a context manager.
+
+    Attributes:
+        asked: how often the application was asked.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], **settings: str) -> None:
+        self.asked = 0
+        self._app = app
+        self._channels: dict[int, Any] = {}
+        serving = {"listen": "127.0.0.1:0", "threads": "2", **settings}
+        self._server, _class = make_server(self._count, self._channels, serving, Answers())
+        self.port = int(self._server.effective_port)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _count(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self.asked += 1
+        return self._app(environ, start_response)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            loop(timeout=0.05, map=self._channels, count=1)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._server.task_dispatcher.shutdown(timeout=5)
+        for channel in list(self._channels.values()):
+            if isinstance(channel, HTTPChannel):
+                channel.handle_close()
+        close_all(self._channels)
