@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import IO
 
 from pypicloud_lite.archives.inflate import RAW, inflated
 from pypicloud_lite.archives.paths import shown
+from pypicloud_lite.archives.reading import ReadAt, reader
 from pypicloud_lite.archives.zips import Member
 from pypicloud_lite.errors import InvalidArchive
 
 _PIECE = 1 << 18
 #: Members up to this size are inflated at once, in bytes.
 _SMALL = 1 << 18
-
-#: Reads bytes of a file: from where, and how many.
-ReadAt = Callable[[int, int], bytes]
-
-
-def reader(file: IO[bytes]) -> ReadAt:
-    """What several threads may read the file with."""
-    position = threading.Lock()
-
-    def read_at(start: int, size: int) -> bytes:
-        with position:
-            file.seek(start)
-            return file.read(size)
-
-    return read_at
 
 
 def content(read_at: ReadAt, member: Member) -> Iterator[bytes]:
@@ -38,12 +23,12 @@ def content(read_at: ReadAt, member: Member) -> Iterator[bytes]:
     Raises:
         InvalidArchive: its size or CRC isn't what the directory says.
     """
-    whole = _at_once(read_at, member)
+    whole = at_once(read_at, member)
     return _pieces(read_at, member) if whole is None else iter((whole,))
 
 
-def _at_once(read_at: ReadAt, member: Member) -> bytes | None:
-    """The content of a small member in one piece; ``None`` where :func:`_pieces` must look."""
+def at_once(read_at: ReadAt, member: Member) -> bytes | None:
+    """The content of a small member in one piece; ``None`` where :func:`content` must look."""
     if max(member.compressed, member.size) > _SMALL:
         return None
     data = read_at(member.start, member.compressed)

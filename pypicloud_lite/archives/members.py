@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import IO
 
-from pypicloud_lite.archives.content import ReadAt, content, reader
+from pypicloud_lite.archives.content import at_once, content
+from pypicloud_lite.archives.reading import ReadAt, reader
 from pypicloud_lite.archives.zips import Member
 from pypicloud_lite.digesting import Digesting
 
@@ -98,6 +99,9 @@ def _in_order(outcomes: Iterable[_Outcome]) -> Iterator[bytes | None]:
 
 
 def _read(read_at: ReadAt, member: Member, algorithm: str | None, *, alone: bool) -> bytes | None:
+    whole = at_once(read_at, member)
+    if whole is not None:
+        return None if algorithm is None else hashlib.new(algorithm, whole).digest()
     digest = None if algorithm is None else hashlib.new(algorithm)
     with Digesting([] if digest is None else [digest], in_threads=alone) as digesting:
         for piece in content(read_at, member):

@@ -8,8 +8,9 @@ from pypicloud_lite.errors import InvalidArchive
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 _DRIVE = re.compile(r"\A[A-Za-z]:")
-#: Longest name that common filesystems have, in bytes.
+#: Longest name that common filesystems have, in bytes; and what has no more, in characters.
 _MAX_PART = 255
+_SHORT = _MAX_PART // 4
 
 
 def shown(path: str) -> str:
@@ -36,6 +37,6 @@ def check_path(path: str, longest: int) -> None:
         or "\\" in path
         or _DRIVE.match(path)
         or _CONTROL.search(path)
-        or any(len(part.encode()) > _MAX_PART for part in parts)
+        or (len(path) > _SHORT and any(len(part.encode()) > _MAX_PART for part in parts))
     ):
         raise InvalidArchive(f"it has a member with the unsafe path {shown(path)}")

@@ -38,10 +38,13 @@ class Row:
         return self.algorithm if self.algorithm in _ALGORITHMS else None
 
 
-def read_record(record: bytes, most: int, odd: Oddities) -> dict[str, Row]:
+def read_record(
+    record: bytes, members: Mapping[str, Member], most: int, odd: Oddities
+) -> dict[str, Row]:
     """The lines of RECORD by path.
 
     Args:
+        members: those of the wheel, whose names are safe paths.
         most: files that it may list.
 
     Raises:
@@ -50,7 +53,8 @@ def read_record(record: bytes, most: int, odd: Oddities) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for line in filter(None, _lines(record)):
         path, hashed, size = (*line, "", "")[:3]
-        check_path(path, len(path))
+        if path not in members or path.endswith("/"):
+            check_path(path, len(path))
         if len(line) != 3:
             odd.note("record", f"the line of {shown(path)} in RECORD isn't path,hash,size")
         if path in rows:

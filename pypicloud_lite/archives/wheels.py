@@ -47,7 +47,7 @@ def check_wheel(
     _check_wheel_file(read("WHEEL", _MAX_WHEEL))
     if f"{dist_info}/entry_points.txt" in members:
         _check_entry_points(read("entry_points.txt", _MAX_ENTRY_POINTS))
-    rows = read_record(read("RECORD", MAX_RECORD), checks.max_members, odd)
+    rows = read_record(read("RECORD", MAX_RECORD), members, checks.max_members, odd)
     check_record(file, members, dist_info, rows, odd)
     return core_metadata
 

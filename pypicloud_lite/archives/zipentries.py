@@ -129,6 +129,8 @@ def resolve(extra: bytes, raw_name: bytes, sizes: tuple[int, ...]) -> tuple[int,
     Raises:
         InvalidArchive: the extra fields are malformed, or say another name.
     """
+    if not extra and _SATURATED not in sizes:
+        return sizes
     fields = _extra_fields(extra)
     wide = fields.get(_ZIP64, b"")
     count = sizes.count(_SATURATED)

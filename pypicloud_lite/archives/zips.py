@@ -13,6 +13,7 @@ from typing import IO
 
 from pypicloud_lite.archives.checks import Checks, Oddities
 from pypicloud_lite.archives.paths import shown
+from pypicloud_lite.archives.reading import ReadAt, reader
 from pypicloud_lite.archives.zipend import find_directory
 from pypicloud_lite.archives.zipentries import (
     COMPRESSOR_FLAGS,
@@ -71,18 +72,23 @@ def walk_zip(file: IO[bytes], checks: Checks, oddities: Oddities) -> dict[str, M
     ends = [*(entry.offset for entry in entries), directory.start]
     if ends[0] != 0:
         raise InvalidArchive("data lies before its first member")
-    members = (_read_local(file, entry, end) for entry, end in zip(entries, ends[1:], strict=True))
+    read_at = reader(file)
+    members = (
+        _read_local(read_at, entry, end) for entry, end in zip(entries, ends[1:], strict=True)
+    )
     return {member.name: member for member in members}
 
 
-def _read_local(file: IO[bytes], entry: Entry, end: int) -> Member:
+def _read_local(read_at: ReadAt, entry: Entry, end: int) -> Member:
     """The member whose local header is at the entry's offset, and that ends at ``end``."""
-    file.seek(entry.offset)
-    header = file.read(_LOCAL.size)
+    header = read_at(entry.offset, _LOCAL.size + len(entry.raw_name))
     if len(header) < _LOCAL.size or not header.startswith(b"PK\x03\x04"):
         raise InvalidArchive(f"the member {shown(entry.name)} isn't where the directory says")
-    flags, method, crc, compressed, size, name_length, extra_length = _LOCAL.unpack(header)
-    raw_name, extra = file.read(name_length), file.read(extra_length)
+    flags, method, crc, compressed, size, name_length, extra_length = _LOCAL.unpack_from(header)
+    raw_name = header[_LOCAL.size :]
+    if name_length != len(raw_name):
+        raise InvalidArchive(f"the header of {shown(entry.name)} contradicts the directory")
+    extra = read_at(entry.offset + len(header), extra_length) if extra_length else b""
     size, compressed = resolve(extra, raw_name, (size, compressed))
     said = (crc, compressed, size)
     expected = (entry.crc, entry.compressed, entry.size)
@@ -95,7 +101,7 @@ def _read_local(file: IO[bytes], entry: Entry, end: int) -> Member:
     start = entry.offset + _LOCAL.size + name_length + extra_length
     after = start + entry.compressed
     if flags & STREAMED:
-        after += _descriptor_length(file, entry, after, end)
+        after += _descriptor_length(read_at, entry, after, end)
     if after != end:
         what = "overlaps the next" if after > end else "is followed by data of no member"
         raise InvalidArchive(f"the member {shown(entry.name)} {what}")
@@ -103,15 +109,14 @@ def _read_local(file: IO[bytes], entry: Entry, end: int) -> Member:
     return Member(entry.name, deflated, entry.crc, start, entry.compressed, entry.size)
 
 
-def _descriptor_length(file: IO[bytes], entry: Entry, at: int, end: int) -> int:
+def _descriptor_length(read_at: ReadAt, entry: Entry, at: int, end: int) -> int:
     """The length of the data descriptor that fills the place up to ``end``."""
     if entry.method != DEFLATED and entry.size:
         # Who reads from the start can't tell where it ends.
         raise InvalidArchive(f"the member {shown(entry.name)} is stored without its size")
     layout = _DESCRIPTORS.get(end - at)
     if layout is not None:
-        file.seek(at)
-        content = file.read(end - at)
+        content = read_at(at, end - at)
         values = struct.unpack(layout, content)
         signed = "x" not in layout or content.startswith(b"PK\x07\x08")
         if signed and values == (entry.crc, entry.compressed, entry.size):
