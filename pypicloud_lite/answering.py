@@ -99,6 +99,35 @@ class RepeatingChannel(Channel):
     answers: Answers | None = None
     requests: list[Any]
 
+    def received(self, data: bytes) -> bool:
+        """Take what arrived: a request that came before and whose answer holds, or what waitress
+        makes requests of.
+        """
+        with self.requests_lock:
+            if self.answers is not None and self._is_at_rest():
+                answer = self.answers.find_by_head(data, self._peer())
+                if answer is not None:
+                    self._give(answer)
+                    return True
+        taken: bool = super().received(data)
+        return taken
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing was asked that isn't answered, so that whatever comes is a new request,
+        and nothing else may write.
+        """
+        return self.request is None and not (
+            self.requests or self.total_outbufs_len or self.will_close or self.close_when_flushed
+        )
+
+    def _peer(self) -> str:
+        """Who sends, where X-Forwarded-Host and others are believed from some addresses only."""
+        return f"{self.addr[0]}\n" if self.adj.trusted_proxy else ""
+
+    def _give(self, answer: Answer) -> None:
+        date = _date(int(time.time()))
+        self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+
     def repeat(self) -> bool:
         """Answer the only request that there is, if its answer is known.
 
@@ -111,14 +140,16 @@ class RepeatingChannel(Channel):
             return False
         if self.request not in (None, request):
             return False  # the next one may wait for its 100, which waitress sends after a task
-        # Whoever may send X-Forwarded-Host is believed only from some addresses.
-        peer = self.addr[0] if self.adj.trusted_proxy else ""
-        request.key = self.answers.key(request, peer)
-        answer = None if request.key is None else self.answers.find(request.key)
+        peer = self._peer()
+        key = request.key = self.answers.key(request, peer)
+        if key is None:
+            return False
+        if request.head:
+            self.answers.learn(request.head, peer, key)
+        answer = self.answers.find(key)
         if answer is None:
             return False
-        date = _date(int(time.time()))
-        self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+        self._give(answer)
         self.requests.pop()
         return True
 

@@ -56,12 +56,18 @@ class _Parser(HTTPRequestParser):
 
     max_anonymous_body: int | None = None
     error: Any
+    headers_finished: bool
     #: What its answer is kept by.
     key: bytes | None = None
+    #: All that was sent, if it came at once, with nothing else.
+    head = b""
 
     def received(self, data: bytes) -> int:
         """Take what arrived; the number of bytes that belong to this request."""
+        begins = not self.header_bytes_received
         consumed: int = super().received(data)
+        if begins and self.headers_finished and consumed == len(data):
+            self.head = data
         if self.error is None and self._is_too_much():
             self.error = _LoginRequired("Log in before sending this much.")
             self.completed = True

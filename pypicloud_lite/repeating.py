@@ -24,6 +24,8 @@ MAX_BODY = 1 << 20
 #: Bytes in all, and what an answer costs besides its body, roughly. Bodies are mostly those of the
 #: application's own memory.
 _LIMIT, _OVERHEAD = 1 << 25, 2000
+#: How many heads are known, of some hundred bytes each; then all are dropped.
+_MAX_HEADS = 1 << 14
 #: What only says who asks, and by which way. No answer that lasts depends on it: the application
 #: never reads these, and waitress takes no more than the address of the client from them.
 _IGNORED = frozenset(
@@ -61,6 +63,8 @@ class Answers:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
         self._kept: dict[bytes, Answer] = {}
+        #: The key of a request by its head, so that the same head is not parsed again.
+        self._keys: dict[bytes, bytes] = {}
         self._size = 0
         self._changing = threading.Lock()
 
@@ -80,12 +84,26 @@ class Answers:
             f"{name}:{value}" for name, value in request.headers.items() if name not in _IGNORED
         ]
         # No header holds a line feed, so no two requests have the same lines.
-        return blake2b("\n".join(lines).encode("utf-8"), key=self._secret, digest_size=16).digest()
+        return self._digest("\n".join(lines).encode("utf-8"))
+
+    def learn(self, head: bytes, peer: str, key: bytes) -> None:
+        """Know a whole request by all of its bytes."""
+        if len(self._keys) >= _MAX_HEADS:
+            self._keys = {}
+        self._keys[self._digest(peer.encode() + head)] = key
 
     def find(self, key: bytes) -> Answer | None:
         """The answer, if it still holds."""
         found = self._kept.get(key)
         return found if found is not None and found.lasts() else None
+
+    def find_by_head(self, head: bytes, peer: str) -> Answer | None:
+        """The answer to a request that came with just these bytes before, if it still holds."""
+        key = self._keys.get(self._digest(peer.encode() + head))
+        return None if key is None else self.find(key)
+
+    def _digest(self, content: bytes) -> bytes:
+        return blake2b(content, key=self._secret, digest_size=16).digest()
 
     def keep(self, key: bytes, answer: Answer) -> None:
         """Keep an answer, in place of the one before it."""

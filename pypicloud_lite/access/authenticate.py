@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import secrets
 from collections.abc import Callable
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from pypicloud_lite.access.identity import ANONYMOUS, Identity, Refusal
 from pypicloud_lite.access.passwords import Passwords
 from pypicloud_lite.access.throttle import Throttle, Throttled
-from pypicloud_lite.access.tokens import TOKEN_USER, Token, Tokens, is_intact
+from pypicloud_lite.access.tokens import TOKEN_USER, Tokens, is_intact
 from pypicloud_lite.model import utcnow
 
 _MAX_RECENT = 10_000
-#: Says whether credentials that were good still are.
-IsGood = Callable[[], bool]
+#: For how long a token is not looked at again, in seconds.
+_TOKEN_SECONDS = 60.0
 _WRONG_PASSWORD = "Wrong user name or password."  # noqa: S105 - a sentence
 
 
@@ -42,8 +42,8 @@ class Authenticator:
         self._throttle = throttle
         self._now = now
         self._key = secrets.token_bytes(32)
-        #: By a keyed digest of the header: who sent it, and whether it still is theirs.
-        self._recent: dict[bytes, tuple[Identity, IsGood]] = {}
+        #: By a keyed digest of the header: who sent it, and until when that is so.
+        self._recent: dict[bytes, tuple[Identity, float]] = {}
 
     def identify(self, header: str | None, address: str) -> Identity:
         """Who sends this header from this address."""
@@ -52,7 +52,7 @@ class Authenticator:
         # Clients send the same header with each request: it is read once.
         digest = self._digest(header)
         recent = self._recent.get(digest)
-        if recent is not None and recent[1]():
+        if recent is not None and recent[1] > self.passwords.now():
             return recent[0]
         scheme, _space, payload = header.partition(" ")
         if scheme.lower() == "bearer":
@@ -64,35 +64,32 @@ class Authenticator:
         if user == TOKEN_USER:
             return self._token(digest, password, address)
         identity = self.by_password(user, password, address)
-        proof = self.passwords.proof(user, password)
-        return self._kept(digest, identity, partial(self.passwords.is_fresh, proof))
+        return self._kept(digest, identity, self.passwords.good_until(user, password))
 
-    def lasting(self, header: str | None) -> IsGood | None:
-        """Says later whether :meth:`identify` would take the header for what it did just now.
-
-        ``None`` if only identifying anew can tell.
-        """
+    def seconds_left(self, header: str | None) -> float:
+        """For how long :meth:`identify` will take the header for what it did just now."""
         if header is None:
-            return _always
+            return math.inf
         recent = self._recent.get(self._digest(header))
-        return None if recent is None else recent[1]
+        return 0.0 if recent is None else recent[1] - self.passwords.now()
 
     def _digest(self, header: str) -> bytes:
         return blake2b(header.encode("utf-8", "surrogatepass"), key=self._key).digest()
 
     def _token(self, digest: bytes, secret: str, address: str) -> Identity:
         identity = self._by_token(secret, address)
-        return self._kept(digest, identity, lambda: self._is_valid(identity.token))
+        now = self._now()
+        token, later = identity.token, now + timedelta(seconds=_TOKEN_SECONDS)
+        if token is None or token.is_expired(later):
+            return identity
+        return self._kept(digest, identity, self.passwords.now() + _TOKEN_SECONDS)
 
-    def _kept(self, digest: bytes, identity: Identity, is_good: IsGood) -> Identity:
+    def _kept(self, digest: bytes, identity: Identity, until: float) -> Identity:
         if identity.refusal is None:
             if len(self._recent) >= _MAX_RECENT:
                 self._recent.clear()
-            self._recent[digest] = identity, is_good
+            self._recent[digest] = identity, until
         return identity
-
-    def _is_valid(self, token: Token | None) -> bool:
-        return token is not None and not token.is_expired(self._now())
 
     def by_password(self, user: str, password: str, address: str) -> Identity:
         """The user with this password; tokens are none."""
@@ -120,10 +117,6 @@ class Authenticator:
         if is_intact(secret):
             return _refused("unknown-token", "Unknown token.")
         return _refused("misspelt-token", "The token is misspelt: its checksum does not fit.")
-
-
-def _always() -> bool:
-    return True
 
 
 def _refused(

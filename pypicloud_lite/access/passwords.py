@@ -111,11 +111,11 @@ class Passwords:
         if not user or not raw or len(raw) > MAX_PASSWORD or b"\0" in raw:
             return False
         digest = self._digest(user, raw)
-        if self.is_fresh(digest):
+        if self._is_fresh(digest):
             return True
         # The same good password in many requests at once is hashed, and counted, once.
         with self._one_by_one[digest[0] % _STRIPES]:
-            return self.is_fresh(digest) or self._attempt(user, raw, digest, address)
+            return self._is_fresh(digest) or self._attempt(user, raw, digest, address)
 
     def mark(self, user: str, key: bytes) -> str | None:
         """What changes with the user's stored hash and tells nothing of it, as hex digits.
@@ -127,13 +127,17 @@ class Passwords:
             return None
         return hmac.new(key, f"{user}\0{stored}".encode(), hashlib.sha256).hexdigest()
 
-    def proof(self, user: str, password: str) -> bytes:
-        """What :meth:`is_fresh` knows the pair by; it tells nothing of either."""
-        return self._digest(user, password.encode("utf-8", "surrogateescape"))
+    def now(self) -> float:
+        """The time, in seconds of a clock that only goes forward."""
+        return self._clock()
 
-    def is_fresh(self, proof: bytes) -> bool:
-        """Whether the pair was verified lately."""
-        return self._verified.get(proof, -math.inf) > self._clock()
+    def good_until(self, user: str, password: str) -> float:
+        """When a pair that was verified lately is hashed again; in the past for any other."""
+        digest = self._digest(user, password.encode("utf-8", "surrogateescape"))
+        return self._verified.get(digest, -math.inf)
+
+    def _is_fresh(self, digest: bytes) -> bool:
+        return self._verified.get(digest, -math.inf) > self._clock()
 
     def _attempt(self, user: str, raw: bytes, digest: bytes, address: str) -> bool:
         is_guess = digest not in self._verified  # who sends what was right before guesses nothing

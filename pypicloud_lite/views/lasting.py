@@ -18,7 +18,7 @@ from pyramid.config import Configurator
 from pyramid.response import Response
 
 from pypicloud_lite.catalog import Catalog
-from pypicloud_lite.repeating import LASTS, Lasts
+from pypicloud_lite.repeating import LASTS
 from pypicloud_lite.views.request import Request
 
 #: For pages: as long as nothing changes.
@@ -34,15 +34,12 @@ class _Lasting:
     catalog: Catalog
     #: What the catalog was when the answer was begun.
     moment: Hashable
-    is_known: Lasts
     #: In seconds of the monotonic clock.
     end: float
 
     def __call__(self) -> bool:
         """Whether the same answer would be made now."""
-        return (
-            self.catalog.moment() == self.moment and time.monotonic() < self.end and self.is_known()
-        )
+        return time.monotonic() < self.end and self.catalog.moment() == self.moment
 
 
 def includeme(config: Configurator) -> None:
@@ -63,10 +60,9 @@ def _lasting(view: View, info: Any) -> View:
         moment = catalog.moment()
         response = view(context, request)
         if moment is not None:
-            is_known = _caller_is_known(request)
-            if is_known is not None:
-                end = time.monotonic() + seconds
-                request.environ[LASTS] = _Lasting(catalog, moment, is_known, end)
+            lasts = min(seconds, _seconds_of_caller(request))
+            if lasts > 0:
+                request.environ[LASTS] = _Lasting(catalog, moment, time.monotonic() + lasts)
         return response
 
     return begun
@@ -79,10 +75,10 @@ def _kept_as_they_are(view: View, info: Any) -> View:
 _lasting.options = _kept_as_they_are.options = ("lasting",)  # type: ignore[attr-defined]
 
 
-def _caller_is_known(request: Request) -> Lasts | None:
-    """Whether the credentials are still good; ``None``: it takes more to find out."""
+def _seconds_of_caller(request: Request) -> float:
+    """For how long the credentials are good; 0 for those that are looked at each time."""
     services, environ = request.services, request.environ
     header = environ.get("HTTP_AUTHORIZATION")
     if header is None and services.sessions is not None and "HTTP_COOKIE" in environ:
-        return None
-    return services.authenticator.lasting(header)
+        return 0.0
+    return services.authenticator.seconds_left(header)
