@@ -63,6 +63,8 @@ class Task(WSGITask):
         answers, lasts = self.channel.answers, self.get_environment().get(LASTS)
         if lasts is None or answers is None or self._head is None or self.request.key is None:
             return
+        if not answers.is_worth_keeping(self.request.key):
+            return
         if b"\r\nSet-Cookie: " in b"".join(self._head):
             return  # that is for one client
         wanted = self.content_length if self.has_body and self.request.command == "GET" else 0
@@ -142,13 +144,11 @@ class RepeatingChannel(Channel):
             return False  # the next one may wait for its 100, which waitress sends after a task
         peer = self._peer()
         key = request.key = self.answers.key(request, peer)
-        if key is None:
+        answer = None if key is None else self.answers.find(key)
+        if key is None or answer is None:
             return False
         if request.head:
             self.answers.learn(request.head, peer, key)
-        answer = self.answers.find(key)
-        if answer is None:
-            return False
         self._give(answer)
         self.requests.pop()
         return True

@@ -82,6 +82,8 @@ class _Parser(HTTPRequestParser):
             ParsingError: the head is malformed.
         """
         super().parse_header(header_plus)
+        if b"transfer-encoding" not in header_plus.lower():
+            return
         codings = [value.strip().lower() for value in _TRANSFER_CODING.findall(header_plus)]
         if codings and (
             codings != [b"chunked"] or self.version != "1.1" or "CONTENT_LENGTH" in self.headers

@@ -24,20 +24,27 @@ MAX_BODY = 1 << 20
 #: Bytes in all, and what an answer costs besides its body, roughly. Bodies are mostly those of the
 #: application's own memory.
 _LIMIT, _OVERHEAD = 1 << 25, 2000
-#: How many heads are known, of some hundred bytes each; then all are dropped.
-_MAX_HEADS = 1 << 14
+#: How many keys and heads are known, of some hundred bytes each; then all are dropped.
+_MAX_KNOWN = 1 << 14
 #: What only says who asks, and by which way. No answer that lasts depends on it: the application
 #: never reads these, and waitress takes no more than the address of the client from them.
 _IGNORED = frozenset(
     {
+        "CF_RAY",
         "TRACEPARENT",
         "TRACESTATE",
         "USER_AGENT",
         "X_AMZN_TRACE_ID",
+        "X_B3_SPANID",
+        "X_B3_TRACEID",
+        "X_CLOUD_TRACE_CONTEXT",
         "X_CORRELATION_ID",
+        "X_DATADOG_PARENT_ID",
+        "X_DATADOG_TRACE_ID",
         "X_FORWARDED_FOR",
         "X_REAL_IP",
         "X_REQUEST_ID",
+        "X_REQUEST_START",
     }
 )
 
@@ -63,6 +70,8 @@ class Answers:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
         self._kept: dict[bytes, Answer] = {}
+        #: Keys of requests that came once. Most of those that never come again are not kept.
+        self._seen: set[bytes] = set()
         #: The key of a request by its head, so that the same head is not parsed again.
         self._keys: dict[bytes, bytes] = {}
         self._size = 0
@@ -88,7 +97,7 @@ class Answers:
 
     def learn(self, head: bytes, peer: str, key: bytes) -> None:
         """Know a whole request by all of its bytes."""
-        if len(self._keys) >= _MAX_HEADS:
+        if len(self._keys) >= _MAX_KNOWN:
             self._keys = {}
         self._keys[self._digest(peer.encode() + head)] = key
 
@@ -104,6 +113,15 @@ class Answers:
 
     def _digest(self, content: bytes) -> bytes:
         return blake2b(content, key=self._secret, digest_size=16).digest()
+
+    def is_worth_keeping(self, key: bytes) -> bool:
+        """Whether the same request came before."""
+        if key in self._seen:
+            return True
+        if len(self._seen) >= _MAX_KNOWN:
+            self._seen = set()
+        self._seen.add(key)
+        return False
 
     def keep(self, key: bytes, answer: Answer) -> None:
         """Keep an answer, in place of the one before it."""

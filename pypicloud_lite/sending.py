@@ -13,6 +13,9 @@ from waitress.channel import HTTPChannel
 
 #: What one connection may send before it is another's turn, and what all of them may, in bytes.
 _TURN, _ROUND = 1 << 16, 1 << 19
+#: What is taken off a connection at a time that no request has begun on, in bytes. Getting memory
+#: for more costs as much as reading a whole head.
+_HEAD = 1 << 15
 #: What a thread that answers sends for itself, which is all of most answers.
 _FIRST = 1 << 20
 #: The file lies where the kernel can't send it from.
@@ -118,6 +121,13 @@ class Channel(HTTPChannel):
                     sent = self.send(data, do_close=False)
             if sent < len(data):
                 self.write_soon(data[sent:])
+
+    def recv(self, buffer_size: int) -> bytes:
+        """What arrived, as much of it at once as pays."""
+        if self.request is None:
+            buffer_size = min(buffer_size, _HEAD)
+        received: bytes = super().recv(buffer_size)
+        return received
 
     def send_continue(self) -> None:
         """Let the client send its body (RFC 9110, section 10.1.1).

@@ -73,6 +73,29 @@ def test_what_lasts_is_given_again(server: Served, thing: Thing) -> None:
     assert body(answer) == b"the answer"
 
 
+def test_what_comes_once_is_not_kept(thing: Thing) -> None:
+    with Served(thing, Answers()) as server:
+        found = []
+        for _turn in range(5):
+            assert body(ask(server)) == b"the answer"
+            found.append(server.asked)
+    assert found == [1, 2, 2, 2, 2]
+
+
+def test_a_flood_of_requests_that_differ_takes_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pypicloud_lite.repeating._MAX_KNOWN", 10)
+    answers = Answers()
+    for number in range(100):
+        key = number.to_bytes(2, "big")
+        assert not answers.is_worth_keeping(key)
+        assert answers.is_worth_keeping(key)
+        answers.learn(key, "", key)
+    assert len(answers._seen) <= 10
+    assert len(answers._keys) <= 10
+
+
 def test_what_lasts_no_longer_is_asked_for_again(server: Served, thing: Thing) -> None:
     ask(server)
     thing.lasts, thing.content = False, b"another answer"
@@ -125,7 +148,8 @@ def test_another_host_or_target_is_another_request(server: Served) -> None:
     "name",
     [
         b"User-Agent", b"X-Request-ID", b"X-Correlation-ID", b"X-Forwarded-For", b"X-Real-IP",
-        b"traceparent", b"tracestate", b"X-Amzn-Trace-Id",
+        b"traceparent", b"tracestate", b"X-Amzn-Trace-Id", b"CF-Ray", b"X-B3-TraceId",
+        b"X-B3-SpanId", b"X-Cloud-Trace-Context", b"X-Datadog-Trace-Id", b"X-Request-Start",
     ],
 )  # fmt: skip
 def test_who_asks_and_by_which_way_makes_no_difference(server: Served, name: bytes) -> None:

@@ -13,19 +13,34 @@ from pypicloud_lite.repeating import Answers
 from pypicloud_lite.serving import make_server
 
 
+class Keen(Answers):
+    """Keeps what comes for the first time, so that what is asked is easily counted."""
+
+    def is_worth_keeping(self, key: bytes) -> bool:
+        return True
+
+
 class Served:
     """A WSGI application behind a port; a context manager.
+
+    Args:
+        answers: where answers are kept.
 
     Attributes:
         asked: how often the application was asked.
     """
 
-    def __init__(self, app: Callable[..., Iterable[bytes]], **settings: str) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        answers: Answers | None = None,
+        **settings: str,
+    ) -> None:
         self.asked = 0
         self._app = app
         self._channels: dict[int, Any] = {}
         serving = {"listen": "127.0.0.1:0", "threads": "2", **settings}
-        self._server, _class = make_server(self._count, self._channels, serving, Answers())
+        self._server, _class = make_server(self._count, self._channels, serving, answers or Keen())
         self.port = int(self._server.effective_port)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
