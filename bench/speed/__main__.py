@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.speed.authenticated import measure_authenticated
 from bench.speed.context import Context
 from bench.speed.data import Stores
+from bench.speed.different import measure_different
 from bench.speed.files import measure_files, measure_redirects
 from bench.speed.fresh import measure_freshness
 from bench.speed.large import measure_large
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "revalidation": measure_revalidation,
     "files": measure_files,
     "redirects": measure_redirects,
+    "different": measure_different,
     "large": measure_large,
     "users": measure_authenticated,
     "sizes": measure_sizes,

@@ -16,7 +16,7 @@ from bench.speed.users import authorization, user_settings
 
 HTML, JSON = "text/html", "application/vnd.pypi.simple.v1+json"
 _KINDS = {"HTML": HTML, "JSON": JSON}
-_GZIP = {"Accept-Encoding": "gzip"}
+GZIP = {"Accept-Encoding": "gzip"}
 #: Users whose lists differ, and how many projects each has alone.
 _READERS, _OWN = 10, 10
 _PROJECTS = 100_000
@@ -41,7 +41,7 @@ def _project_pages(context: Context) -> Iterator[Case]:
                 quick = context.pace.quick
                 if quick and gzip != (kind == "JSON"):
                     continue
-                headers = {"Accept": accept} | (_GZIP if gzip else {})
+                headers = {"Accept": accept} | (GZIP if gzip else {})
                 yield Case(
                     goal,
                     f"{files:,} files, {kind}{', gzip' if gzip else ''}",
@@ -72,7 +72,7 @@ def measure_revalidation(context: Context) -> Section:
 
 
 def _revalidation(server: Process, project: str) -> Case:
-    path, headers = f"/simple/{project}/", {"Accept": JSON} | _GZIP
+    path, headers = f"/simple/{project}/", {"Accept": JSON} | GZIP
     known = {"If-None-Match": server.get(path, headers).headers["etag"]}
     return Case("4", f"304, {project}", (Ask(path, headers | known, 304),), (Need(0.9),))
 
@@ -95,7 +95,7 @@ def measure_root(context: Context) -> Section:
 def _root_of(context: Context, store: Path, names: int, *, with_peers: bool) -> list[Line]:
     label = f"{names:,} projects"
     plain = Ask("/simple/", {"Accept": HTML})
-    packed = Ask("/simple/", {"Accept": JSON} | _GZIP)
+    packed = Ask("/simple/", {"Accept": JSON} | GZIP)
     needs = (Need(0.85),)
     peers = _of_peers(context, "HTML", None) if with_peers else {}
     cases = [Case("3", f"{label}, HTML", (plain,), needs, peers)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from bench.speed.pace import Pace
 from bench.speed.report import BEGIN, END, Run, report, write
 from bench.speed.results import LIMIT, OURS, Line, Need, Section
 from bench.speed.servers import Process, ours, script
+from tests.support.serving import Served
 
 
 def answer(status: int, body: bytes) -> Answer:
@@ -53,6 +55,23 @@ def test_what_a_server_stands_is_measured(server: Process, connections: int) -> 
 @pytest.mark.usefixtures("generator")
 def test_a_redirect_is_measured_as_the_answer_that_it_is(server: Process) -> None:
     assert drive(Target(server, (Ask("/2", {}, 302),)), 1, 1).rate > 10
+
+
+@pytest.mark.usefixtures("generator")
+def test_requests_that_differ_have_each_a_number(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(environ.get("HTTP_X_NUMBER", ""))
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with Served(app) as served:
+        process = Process("served", [], ready="/", log=tmp_path / "log", port=served.port)
+        drive(Target(process, (Ask("/", {}, varies=True),)), 2, 1)
+    numbers = [number for number in seen if number]
+    assert len(numbers) > 10
+    assert len(set(numbers)) >= len(numbers) // 2  # a process of the fallback counts for itself
 
 
 @pytest.mark.parametrize("path", ["/2", "/3", "/none"])
