@@ -28,7 +28,7 @@ _LIMIT, _OVERHEAD = 1 << 25, 2000
 _MAX_KNOWN = 1 << 14
 #: What only says who asks, and by which way. No answer that lasts depends on it: the application
 #: never reads these, and waitress takes no more than the address of the client from them.
-_IGNORED = frozenset(
+IGNORED = frozenset(
     {
         "CF_RAY",
         "TRACEPARENT",
@@ -90,7 +90,7 @@ class Answers:
             return None
         lines = [request.command, request.request_uri, peer]
         lines += [
-            f"{name}:{value}" for name, value in request.headers.items() if name not in _IGNORED
+            f"{name}:{value}" for name, value in request.headers.items() if name not in IGNORED
         ]
         # No header holds a line feed, so no two requests have the same lines.
         return self._digest("\n".join(lines).encode("utf-8"))

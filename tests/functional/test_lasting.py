@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pypicloud_lite.app import make_app
+from pypicloud_lite.repeating import IGNORED
 from tests.conftest import Client, close
 from tests.support.credentials import as_token, basic, good
 from tests.support.dists import sdist, wheel
@@ -109,6 +110,18 @@ def test_what_says_nothing_of_how_long_it_lasts_is_asked_for(
     store: Store, path: str, status: int
 ) -> None:
     assert not store.is_repeated(path, status=status)
+
+
+@pytest.mark.parametrize("name", sorted(IGNORED))
+def test_what_makes_no_other_request_makes_no_other_answer(client: Client, name: str) -> None:
+    client.as_("writer").upload(WHEEL, wheel(), status=200)
+    sent = name.replace("_", "-")
+    for path in (PAGE, LIST, FILE, f"{FILE}.metadata"):
+        plain = client.get(path)
+        for value in ("1", "127.0.0.1", "evil.example", "<script>", "Mozilla/5.0", "\xff" * 300):
+            answer = client.get(path, headers={sent: value})
+            assert (answer.status, answer.headerlist) == (plain.status, plain.headerlist)
+            assert answer.body == plain.body
 
 
 def test_the_next_page_after_any_change_is_new(store: Store) -> None:
