@@ -84,7 +84,12 @@ def costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Costs]:
     """Counted from here on, after an upload that has opened what stays open."""
     client.as_("writer").upload(name_of("0"), wheel("demo", "0"), status=200)
     found = Costs()
-    sync, spool = os.fsync, FileStorage.spool
+    sync, spool, read_at = os.fsync, FileStorage.spool, os.pread
+
+    def counted_read(descriptor: int, size: int, start: int) -> bytes:
+        data = read_at(descriptor, size, start)
+        found.read += len(data)
+        return data
 
     def counted_sync(descriptor: int) -> None:
         is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
@@ -96,6 +101,7 @@ def costs(client: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[Costs]:
         with spool(storage) as spooled:
             yield Spool(spooled.path, CountedFile(found, spooled.file))  # type: ignore[arg-type]
 
+    monkeypatch.setattr(os, "pread", counted_read)
     thread = threading.get_ident()  # a synchronization may still run in another one
 
     def on_statement(statement: str) -> None:
