@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from waitress.channel import ClientDisconnected
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
@@ -128,7 +130,11 @@ class RepeatingChannel(Channel):
 
     def _give(self, answer: Answer) -> None:
         date = _date(int(time.time()))
-        self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+        with suppress(ClientDisconnected):
+            self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+        if self.current_outbuf_count:
+            # As after a task: a buffer that is used again keeps what was sent long ago.
+            self.current_outbuf_count = self.adj.outbuf_high_watermark
 
     def repeat(self) -> bool:
         """Answer the only request that there is, if its answer is known.

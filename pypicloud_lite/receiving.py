@@ -66,8 +66,8 @@ class _Parser(HTTPRequestParser):
         """Take what arrived; the number of bytes that belong to this request."""
         begins = not self.header_bytes_received
         consumed: int = super().received(data)
-        if begins and self.headers_finished and consumed == len(data):
-            self.head = data
+        alone = begins and self.headers_finished and consumed == len(data)
+        self.head = data if alone else b""
         if self.error is None and self._is_too_much():
             self.error = _LoginRequired("Log in before sending this much.")
             self.completed = True

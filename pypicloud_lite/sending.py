@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from waitress.buffers import ReadOnlyFileBasedBuffer
+from waitress.buffers import OverflowableBuffer, ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 
 #: What one connection may send before it is another's turn, and what all of them may, in bytes.
@@ -16,6 +16,7 @@ _TURN, _ROUND = 1 << 16, 1 << 19
 #: What is taken off a connection at a time that no request has begun on, in bytes. Getting memory
 #: for more costs as much as reading a whole head.
 _HEAD = 1 << 15
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: What a thread that answers sends for itself, which is all of most answers.
 _FIRST = 1 << 20
 #: The file lies where the kernel can't send it from.
@@ -90,6 +91,7 @@ class Channel(HTTPChannel):
 
     _left = 0
     total_outbufs_len: int
+    current_outbuf_count: int
     request: Any
 
     def _flush_some(self, do_close: bool = True) -> bool:
@@ -114,13 +116,18 @@ class Channel(HTTPChannel):
             ClientDisconnected: nobody is there.
         """
         with self.outbuf_lock:
-            sent = 0
-            if self.connected and not self.total_outbufs_len:
-                self._left = _FIRST
-                with suppress(OSError):  # as waitress will find, and say
-                    sent = self.send(data, do_close=False)
+            sent = self._send_now(data)
             if sent < len(data):
                 self.write_soon(data[sent:])
+
+    def _send_now(self, data: bytes) -> int:
+        """Send some of the data, if nothing is left that comes before it; how many bytes."""
+        if not self.connected or self.total_outbufs_len:
+            return 0
+        self._left = _FIRST
+        with suppress(OSError):  # as waitress will find, and say
+            return self.send(data, do_close=False)
+        return 0
 
     def recv(self, buffer_size: int) -> bytes:
         """What arrived, as much of it at once as pays."""
@@ -132,12 +139,28 @@ class Channel(HTTPChannel):
     def send_continue(self) -> None:
         """Let the client send its body (RFC 9110, section 10.1.1).
 
-        waitress's own puts it aside, too, from where the main loop may send it a second time.
+        Called with the lock of the requests, which the main loop needs: it never waits until the
+        main loop has sent what comes before it.
         """
         self.request.expect_continue = False
         self.sent_continue = True
-        self.send_whole(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.request.completed = False
+        with self.outbuf_lock:
+            rest = _CONTINUE[self._send_now(_CONTINUE) :]
+            if rest:
+                buffer = OverflowableBuffer(self.adj.outbuf_overflow)
+                buffer.append(rest)
+                self.outbufs.append(buffer)
+                self.total_outbufs_len += len(rest)
+                self.current_outbuf_count = len(rest)
+                self.server.pull_trigger()
+
+    def handle_write(self) -> None:
+        """Send what is left. waitress does so without the lock while no request is worked on,
+        though the thread that worked on the last one may still send.
+        """
+        with self.outbuf_lock:
+            super().handle_write()
 
     def send(self, data: bytes | Piece, do_close: bool = True) -> int:
         """Send some of the data; 0 when the client takes nothing, or the turn is over.

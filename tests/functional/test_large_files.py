@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import socket
 import threading
 import time
@@ -61,6 +62,22 @@ def test_every_byte_arrives(server: Server) -> None:
                 assert digest.digest() == hashlib.file_digest(file, "sha256").digest()
             connection.request("GET", PAGE)
             assert connection.getresponse().read().count(b"<a ") == 1
+
+
+def test_an_upload_behind_a_large_file_stops_nobody(server: Server) -> None:
+    """It waits for its 100, which comes when the file was sent."""
+    upload = head(b"POST /legacy/ HTTP/1.1", b"Content-Length: 5", b"Expect: 100-continue")
+    with closing(connect(server)) as connection:
+        connection.sendall(head(b"GET " + PATH.encode() + b" HTTP/1.1") + upload)
+        left, end = stored(server).stat().st_size, b""
+        while left > 0 or b"100 Continue\r\n\r\n" not in end:
+            piece = connection.recv(1 << 20)
+            assert piece
+            left -= len(piece)
+            end = (end + piece)[-1000:]
+        connection.sendall(b"hello")
+        assert re.search(rb"HTTP/1.1 4\d\d ", connection.recv(1 << 16))
+    assert get(server, PAGE.encode()).count(b"<a ") == 1
 
 
 def test_a_slow_client_gets_every_byte(server: Server) -> None:

@@ -243,6 +243,47 @@ def test_an_upload_behind_a_repeated_answer_is_asked_for(server: Served) -> None
     assert answers.count(b"HTTP/1.1 200 OK") == 4
 
 
+def test_a_head_that_waits_for_its_100_is_not_taken_for_the_next_one(
+    server: Served, thing: Thing
+) -> None:
+    """waitress then lets another head follow and makes one request of both."""
+    waiting = b"GET /open HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n"
+    secret = head(b"GET /secret HTTP/1.1", b"Authorization: Basic eDp5")
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        thing.content = environ["PATH_INFO"].encode()
+        return Thing.__call__(thing, environ, start_response)
+
+    with Served(app) as mixed:
+        for _thrice in range(3):
+            with closing(connect(mixed)) as connection:
+                connection.sendall(waiting)
+                assert b"100 Continue" in connection.recv(65536)
+                connection.sendall(secret + LAST)
+                read(connection)
+        with closing(connect(mixed)) as connection:
+            connection.sendall(waiting)
+            assert b"/secret" not in connection.recv(65536)
+
+
+def test_what_was_sent_is_not_kept(server: Served, thing: Thing) -> None:
+    """A connection that is kept would otherwise hold all that it could not send at once."""
+    thing.content = b"x" * (MAX_BODY - 1000)
+    ask(server)
+    with closing(socket.socket()) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        for turn in range(12):
+            if turn:
+                server.narrow()
+            connection.sendall(head(GET))
+            left = MAX_BODY - 1000
+            while left > 0:
+                left -= len(connection.recv(1 << 20))
+        assert server.held() < 3 * MAX_BODY
+    assert server.asked == 1
+
+
 def test_a_slow_client_gets_every_byte(server: Served, thing: Thing) -> None:
     thing.content = bytes(range(256)) * (MAX_BODY >> 8)
     ask(server)

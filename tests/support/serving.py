@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Self
@@ -49,6 +50,23 @@ class Served:
         self.asked += 1
         return self._app(environ, start_response)
 
+    def narrow(self) -> None:
+        """Let no connection take more than a little at once."""
+        for channel in self._connections():
+            channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
+
+    def held(self) -> int:
+        """Bytes in the buffers of all connections, sent or not."""
+        buffers = [buffer for channel in self._connections() for buffer in channel.outbufs]
+        return sum(
+            buffer.buf.file.getbuffer().nbytes if buffer.buf else len(buffer.strbuf)
+            for buffer in buffers
+        )
+
+    def _connections(self) -> list[HTTPChannel]:
+        channels = list(self._channels.values())
+        return [channel for channel in channels if isinstance(channel, HTTPChannel)]
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             loop(timeout=0.05, map=self._channels, count=1)
@@ -61,7 +79,6 @@ class Served:
         self._stopping.set()
         self._thread.join()
         self._server.task_dispatcher.shutdown(timeout=5)
-        for channel in list(self._channels.values()):
-            if isinstance(channel, HTTPChannel):
-                channel.handle_close()
+        for channel in self._connections():
+            channel.handle_close()
         close_all(self._channels)
