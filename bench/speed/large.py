@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from bench.speed.context import Context
 from bench.speed.data import BIG, BIG_NAME, SMALL
@@ -27,8 +28,10 @@ def measure_large(context: Context) -> Section:
     return Section(
         "Large files",
         f"A wheel of 300 MB, and how long the slowest of a hundred requests for a page of 10 "
-        f"files takes over one connection, quiet and during {PARALLEL} such downloads at once. L "
-        "is waitress without a framework, which sends the same file by its file wrapper and the "
+        f"files takes over one connection, quiet and during {PARALLEL} such downloads at once; "
+        "once with [requests that differ](#requests-that-differ), and once with the same, which "
+        "are answered again, so fast that the quiet figure is next to nothing. L is waitress "
+        "without a framework, which sends the same file by its file wrapper and the "
         "same page from memory.",
         lines,
     )
@@ -69,15 +72,19 @@ def _rate(server: Process, path: str) -> float:
 
 def _latencies(context: Context, server: Process, bare: Process) -> Iterator[Line]:
     """The p99 in milliseconds."""
-    both = [("", server, _PAGE, _PATH), (", L", bare, Ask("/page", _PAGE.headers), "/file")]
-    for name, process, page, file in both[:1] if context.pace.quick else both:
+    every = [
+        (", requests that differ", server, replace(_PAGE, varies=True), _PATH),
+        ("", server, _PAGE, _PATH),
+        (", L", bare, Ask("/page", _PAGE.headers), "/file"),
+    ]
+    for name, process, page, file in every[:1] if context.pace.quick else every:
         target = Target(process, (page,))
         busy, quiet = [], []
         for _round in range(context.pace.rounds):
             quiet.append(drive(target, 1, context.pace.seconds).p99)
             with downloading(process.port, file, PARALLEL):
                 busy.append(drive(target, 1, context.pace.seconds).p99)
-        needs = () if name else (Need(3, "quiet", at_most=True),)
+        needs = () if process is bare else (Need(3, "quiet", at_most=True),)
         line = Line("6", f"p99 of a page{name}", {OURS: busy, "quiet": quiet}, needs, "ms")
         tell(line)
         yield line
