@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 from pyramid.router import Router
 from waitress.server import BaseWSGIServer, create_server
-from waitress.wasyncore import close_all, loop
+from waitress.wasyncore import close_all, loop, readwrite
 
 from pypicloud_lite.answering import Dispatcher
 from pypicloud_lite.errors import SettingsError
@@ -34,6 +35,8 @@ _TICK = 0.5
 #: whatever they are sent. Else the system stops this thread where it likes, and with it all that
 #: wait for the interpreter.
 _BREATH = 0.00005
+#: Larger descriptors are more than select() knows; poll() can't wait for less than a millisecond.
+_FD_SETSIZE = 1024
 #: What is taken off a connection at a time, in bytes: waitress's own 8 KiB cost as much time for
 #: a large upload as all that is done with it later.
 _RECEIVED = 1 << 18
@@ -106,7 +109,16 @@ def _turn(server: Any, channels: dict[int, Any], connection: type[Channel]) -> N
     connection.unfinished = 0
     loop(timeout=_TICK, use_poll=server.adj.asyncore_use_poll, map=channels, count=1)
     if connection.unfinished > 1:
-        time.sleep(_BREATH)
+        _rest(channels)
+
+
+def _rest(channels: dict[int, Any]) -> None:
+    """Let others have the processor for a moment, and hear who asks for something meanwhile."""
+    waiting = [fd for fd, channel in channels.items() if fd < _FD_SETSIZE and channel.readable()]
+    for fd in select.select(waiting, [], [], _BREATH)[0]:
+        channel = channels.get(fd)
+        if channel is not None:
+            readwrite(channel, select.POLLIN)
 
 
 def _stop_on_signal() -> Callable[[], bool]:
