@@ -70,7 +70,7 @@ class Answers:
         self._limit = limit
         self._secret = secrets.token_bytes(32)
         self._kept: dict[bytes, Answer] = {}
-        #: Keys of requests that came once. Most of those that never come again are not kept.
+        #: Keys of requests that came: an answer is kept the second time, since most come once.
         self._seen: set[bytes] = set()
         #: The key of a request by its head, so that the same head is not parsed again.
         self._keys: dict[bytes, bytes] = {}

@@ -72,6 +72,7 @@ def _kept_as_they_are(view: View, info: Any) -> View:
     return view
 
 
+# Pyramid reads the names of the options off the function.
 _lasting.options = _kept_as_they_are.options = ("lasting",)  # type: ignore[attr-defined]
 
 
