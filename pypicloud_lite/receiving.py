@@ -14,6 +14,7 @@ from waitress.utilities import Error
 
 from pypicloud_lite.answering import RepeatingChannel, Task
 from pypicloud_lite.repeating import Answers
+from pypicloud_lite.sending import Turns
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def channel_class(
     parser = type("Parser", (_Parser,), {"max_anonymous_body": max_anonymous_body})
     parts = {
         "answers": answers,
+        "turns": Turns(),
         "parser_class": parser,
         "task_class": Task,
         "error_task_class": _Refusal,

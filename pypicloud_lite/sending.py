@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,8 +12,8 @@ from typing import Any, ClassVar
 from waitress.buffers import OverflowableBuffer, ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 
-#: What one connection may send before it is another's turn, and what all of them may, in bytes.
-_TURN, _ROUND = 1 << 16, 1 << 19
+#: What one connection may send before it is another's turn, at least and if it is alone, in bytes.
+_TURN, _ALONE = 1 << 16, 1 << 19
 #: What is taken off a connection at a time that no request has begun on, in bytes. Getting memory
 #: for more costs as much as reading a whole head.
 _HEAD = 1 << 15
@@ -79,6 +80,33 @@ class Piece:
         return sent
 
 
+class Turns:
+    """Whose turn it is, among the connections of a server that take whatever they are sent.
+
+    A few send in each round of the main loop, which hears between two rounds who asks for
+    something.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Channel] = deque()
+
+    def end(self, channel: Channel) -> None:
+        """Let a connection wait that has more to send."""
+        channel.waits = True
+        self._waiting.append(channel)
+
+    def begin(self, most: int) -> int:
+        """Let connections go on that wait longest, so many at most; how many they are."""
+        count = min(most, len(self._waiting))
+        for _turn in range(count):
+            self._waiting.popleft().waits = False
+        return count
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+
 class Channel(HTTPChannel):
     """A connection that lets others go on while it sends a large answer.
 
@@ -86,9 +114,10 @@ class Channel(HTTPChannel):
     meanwhile nobody else is heard.
     """
 
-    #: How many connections had more to send after a whole turn, in this round of the main loop.
-    unfinished: ClassVar[int] = 0
+    turns: ClassVar[Turns]
 
+    #: Whether it has had its turn, and others have not.
+    waits = False
     _left = 0
     total_outbufs_len: int
     current_outbuf_count: int
@@ -96,14 +125,18 @@ class Channel(HTTPChannel):
 
     def _flush_some(self, do_close: bool = True) -> bool:
         if do_close:  # by the main loop, else by a thread that answers
-            self._left = max(_TURN, _ROUND // (len(self.server.active_channels) or 1))
+            self._left = _TURN if self.turns else _ALONE
         else:
             self._left = _FIRST
         self.sendbuf_len = self._left
         flushed: bool = super()._flush_some(do_close=do_close)
         if do_close and self._left <= 0 and self.total_outbufs_len > 0:
-            type(self).unfinished += 1
+            self.turns.end(self)
         return flushed
+
+    def writable(self) -> bool:
+        """Whether the main loop shall send, once the client takes something."""
+        return not self.waits and bool(super().writable())
 
     def send_whole(self, data: bytes) -> None:
         """Send a whole answer, as much of it as the client takes; the rest when it takes more.

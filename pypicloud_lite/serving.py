@@ -24,17 +24,18 @@ from pypicloud_lite.answering import Dispatcher
 from pypicloud_lite.errors import SettingsError
 from pypicloud_lite.receiving import channel_class
 from pypicloud_lite.repeating import Answers
-from pypicloud_lite.sending import Channel
 
 LOG = logging.getLogger(__name__)
 
 #: How long running requests may take after SIGTERM, in seconds.
 GRACE = 30.0
 _TICK = 0.5
-#: How long others get the processor between two rounds, in seconds, while several clients take
-#: whatever they are sent. Else the system stops this thread where it likes, and with it all that
+#: After how many turns of connections that take whatever they are sent others get the processor,
+#: and for how many seconds. Else the system stops this thread where it likes, and with it all that
 #: wait for the interpreter.
-_BREATH = 0.00005
+_TURNS, _BREATH = 4, 0.00002
+#: How many connections may be looked at for one such turn: a round looks at all of them.
+_LOOKED_AT = 16
 #: Larger descriptors are more than select() knows; poll() can't wait for less than a millisecond.
 _FD_SETSIZE = 1024
 #: What is taken off a connection at a time, in bytes: waitress's own 8 KiB cost as much time for
@@ -46,79 +47,108 @@ def serve_paste(app: Any, global_conf: dict[str, str], **settings: str) -> int:
     """Serve the application until SIGTERM or SIGINT (``paste.server_runner``).
 
     Args:
-        settings: as for :func:`make_server`; and ``shutdown_grace`` in seconds.
+        settings: as for :class:`Server`; and ``shutdown_grace`` in seconds.
 
     Raises:
         SettingsError: the address can't be listened on.
     """
     grace = float(settings.pop("shutdown_grace", GRACE))
-    channels: dict[int, Any] = {}
     # A filter around the application may want to see each request.
     answers = Answers() if isinstance(app, Router) else None
-    server, connection = make_server(app, channels, settings, answers)
-    server.print_listen("Serving on http://{}:{}")
+    server = Server(app, settings, answers)
+    server.waitress.print_listen("Serving on http://{}:{}")
     # What is there now stays to the end: no collection of garbage needs to look at it again.
     gc.collect()
     gc.freeze()
     stopping = _stop_on_signal()
     while not stopping():
-        _turn(server, channels, connection)
-    LOG.info("stopping: no new connections, finishing %d", _busy(channels))
-    _close_listeners(channels)
+        server.turn()
+    LOG.info("stopping: no new connections, finishing %d", server.busy())
+    server.stop_listening()
     end = time.monotonic() + grace
-    while _busy(channels) and time.monotonic() < end:
-        _turn(server, channels, connection)
-    server.task_dispatcher.shutdown(timeout=1)
-    close_all(channels)
+    while server.busy() and time.monotonic() < end:
+        server.turn()
+    server.waitress.task_dispatcher.shutdown(timeout=1)
+    close_all(server.channels)
     LOG.info("stopped")
     return 0
 
 
-def make_server(
-    app: Any, channels: dict[int, Any], settings: dict[str, str], answers: Answers | None = None
-) -> tuple[Any, type[Channel]]:
-    """A server that listens, and the class of its connections.
+class Server:
+    """waitress's server, which listens, and its main loop.
 
     Args:
-        channels: where the server puts its sockets.
         settings: those of ``waitress``; and ``max_anonymous_body_size`` in bytes, as in
             :func:`.receiving.channel_class`.
         answers: where answers that last are kept.
 
+    Attributes:
+        channels: its sockets, by their descriptors.
+
     Raises:
         SettingsError: the address can't be listened on.
     """
-    anonymous = settings.pop("max_anonymous_body_size", None)
-    connection = channel_class(None if anonymous is None else int(anonymous), answers)
-    dispatcher = Dispatcher()
-    settings.setdefault("recv_bytes", str(_RECEIVED))
-    try:
-        server = create_server(app, map=channels, _dispatcher=dispatcher, **settings)
-    except OSError as exc:
-        address = settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
-        raise SettingsError([f"[server:main]: can't listen on {address}: {exc.strerror}."]) from exc
-    for listener in channels.values():
-        if isinstance(listener, BaseWSGIServer):
-            listener.channel_class = connection
-    dispatcher.set_thread_count(server.adj.threads)
-    return server, connection
 
+    def __init__(self, app: Any, settings: dict[str, str], answers: Answers | None = None) -> None:
+        anonymous = settings.pop("max_anonymous_body_size", None)
+        connection = channel_class(None if anonymous is None else int(anonymous), answers)
+        dispatcher = Dispatcher()
+        settings.setdefault("recv_bytes", str(_RECEIVED))
+        self.channels: dict[int, Any] = {}
+        try:
+            self.waitress = create_server(
+                app, map=self.channels, _dispatcher=dispatcher, **settings
+            )
+        except OSError as exc:
+            where = (
+                settings.get("listen") or f"{settings.get('host', '')}:{settings.get('port', '')}"
+            )
+            raise SettingsError(
+                [f"[server:main]: can't listen on {where}: {exc.strerror}."]
+            ) from exc
+        for listener in self.channels.values():
+            if isinstance(listener, BaseWSGIServer):
+                listener.channel_class = connection
+        dispatcher.set_thread_count(self.waitress.adj.threads)
+        self._turns = connection.turns
+        self._since_rest = 0
 
-def _turn(server: Any, channels: dict[int, Any], connection: type[Channel]) -> None:
-    """One round of waitress's own loop."""
-    connection.unfinished = 0
-    loop(timeout=_TICK, use_poll=server.adj.asyncore_use_poll, map=channels, count=1)
-    if connection.unfinished > 1:
-        _rest(channels)
+    def turn(self, timeout: float = _TICK) -> None:
+        """Wait until connections have something to do, at most for so many seconds; do it."""
+        self._since_rest += self._turns.begin(1 + len(self.channels) // _LOOKED_AT)
+        use_poll = self.waitress.adj.asyncore_use_poll
+        loop(0 if self._turns else timeout, use_poll, self.channels, count=1)
+        if self._since_rest >= _TURNS:
+            self._since_rest = 0
+            self._rest()
 
+    def _rest(self) -> None:
+        """Let others have the processor for a moment, and hear who asks for something meanwhile."""
+        waiting = [
+            fd for fd, channel in self.channels.items() if fd < _FD_SETSIZE and channel.readable()
+        ]
+        for fd in select.select(waiting, [], [], _BREATH)[0]:
+            channel = self.channels.get(fd)
+            if channel is not None:
+                readwrite(channel, select.POLLIN)
 
-def _rest(channels: dict[int, Any]) -> None:
-    """Let others have the processor for a moment, and hear who asks for something meanwhile."""
-    waiting = [fd for fd, channel in channels.items() if fd < _FD_SETSIZE and channel.readable()]
-    for fd in select.select(waiting, [], [], _BREATH)[0]:
-        channel = channels.get(fd)
-        if channel is not None:
-            readwrite(channel, select.POLLIN)
+    def stop_listening(self) -> None:
+        """Take no more connections."""
+        for channel in list(self.channels.values()):
+            if getattr(channel, "accepting", False):
+                channel.accepting = False
+                channel.del_channel(self.channels)
+                channel.socket.close()
+
+    def busy(self) -> int:
+        """Connections with a request that is being received, worked on or answered."""
+        return sum(
+            1
+            for channel in self.channels.values()
+            if getattr(channel, "requests", None)
+            or getattr(channel, "request", None)
+            or getattr(channel, "total_outbufs_len", 0)
+        )
 
 
 def _stop_on_signal() -> Callable[[], bool]:
@@ -130,22 +160,3 @@ def _stop_on_signal() -> Callable[[], bool]:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return lambda: bool(received)
-
-
-def _close_listeners(channels: dict[int, Any]) -> None:
-    for channel in list(channels.values()):
-        if getattr(channel, "accepting", False):
-            channel.accepting = False
-            channel.del_channel(channels)
-            channel.socket.close()
-
-
-def _busy(channels: dict[int, Any]) -> int:
-    """Connections with a request that is being received, worked on or answered."""
-    return sum(
-        1
-        for channel in channels.values()
-        if getattr(channel, "requests", None)
-        or getattr(channel, "request", None)
-        or getattr(channel, "total_outbufs_len", 0)
-    )

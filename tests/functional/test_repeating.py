@@ -374,11 +374,11 @@ def test_a_proxy_is_believed_only_where_it_stands(thing: Thing) -> None:
 def test_a_filter_in_front_sees_each_request(monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
     given: list[Answers | None] = []
 
-    def make_server(_app: Any, _channels: Any, _settings: Any, answers: Answers | None) -> Any:
+    def make_server(_app: Any, _settings: Any, answers: Answers | None) -> Any:
         given.append(answers)
         raise InterruptedError
 
-    monkeypatch.setattr(serving, "make_server", make_server)
+    monkeypatch.setattr(serving, "Server", make_server)
     for app in (client.app, Thing()):
         with pytest.raises(InterruptedError):
             serving.serve_paste(app, {})

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from waitress.channel import HTTPChannel
-from waitress.wasyncore import close_all, loop
+from waitress.wasyncore import close_all
 
 from pypicloud_lite.repeating import Answers
-from pypicloud_lite.serving import make_server
+from pypicloud_lite.serving import Server
 
 
 class Keen(Answers):
@@ -39,10 +39,9 @@ class Served:
     ) -> None:
         self.asked = 0
         self._app = app
-        self._channels: dict[int, Any] = {}
         serving = {"listen": "127.0.0.1:0", "threads": "2", **settings}
-        self._server, _class = make_server(self._count, self._channels, serving, answers or Keen())
-        self.port = int(self._server.effective_port)
+        self._server = Server(self._count, serving, answers or Keen())
+        self.port = int(self._server.waitress.effective_port)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -64,12 +63,12 @@ class Served:
         )
 
     def _connections(self) -> list[HTTPChannel]:
-        channels = list(self._channels.values())
+        channels = list(self._server.channels.values())
         return [channel for channel in channels if isinstance(channel, HTTPChannel)]
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            loop(timeout=0.05, map=self._channels, count=1)
+            self._server.turn(0.05)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -78,7 +77,7 @@ class Served:
     def __exit__(self, *exc_info: object) -> None:
         self._stopping.set()
         self._thread.join()
-        self._server.task_dispatcher.shutdown(timeout=5)
+        self._server.waitress.task_dispatcher.shutdown(timeout=5)
         for channel in self._connections():
             channel.handle_close()
-        close_all(self._channels)
+        close_all(self._server.channels)
