@@ -19,7 +19,7 @@ from pypicloud_lite.settings.table import IMMUTABLE_SECONDS
 from pypicloud_lite.storage.base import LocalFile, RemoteUrl
 from pypicloud_lite.views.handover import handed_over
 from pypicloud_lite.views.headers import Headers
-from pypicloud_lite.views.lasting import MOMENT
+from pypicloud_lite.views.lasting import HOLD, MOMENT, UNCHANGED, Hold
 from pypicloud_lite.views.ranges import Unsatisfiable, parse_range
 from pypicloud_lite.views.request import Request
 from pypicloud_lite.views.responses import VARY_BY_USER, Exact, Redirect, cache_control, matches
@@ -48,6 +48,7 @@ def download(context: ProjectResource, request: Request) -> Response:
             else _elsewhere(location)
         )
     file, stream = catalog.open(file)
+    request.environ[HOLD] = Hold(MOMENT.seconds, seen=(file.key, file.stamp))
     return _stream(request, file, stream, location if isinstance(location, LocalFile) else None)
 
 
@@ -67,7 +68,8 @@ def _core_metadata(request: Request, file: DistributionFile) -> Response:
     location = catalog.locate_core_metadata(file)
     if location is not None and request.method == "GET" and _may_redirect(request, location):
         return _elsewhere(location)
-    content = catalog.core_metadata(file)
+    content = catalog.core_metadata(file)  # which its digest in the index identifies
+    request.environ[HOLD] = UNCHANGED
     etag = f'"{file.core_metadata_sha256}"'
     headers = [("ETag", etag), *_caching(request, file.project)]
     if matches(request.environ.get("HTTP_IF_NONE_MATCH"), etag):

@@ -1,8 +1,8 @@
 """Which answers hold until something changes: those of views that say so.
 
-``@view_config(..., lasting=1.0)`` says for how many seconds an answer holds, as long as the index
-stays as it is and the caller's credentials are good. It may depend on these, on the settings and
-on the request's head, and on nothing else. The server gives it again by itself then, see
+``@view_config(..., lasting=MOMENT)`` says for how long an answer holds, as long as the index stays
+as it is and the caller's credentials are good. It may depend on these, on the settings, on the
+request's head and on time, and on nothing else. The server gives it again by itself then, see
 :mod:`pypicloud_lite.repeating`.
 """
 
@@ -21,12 +21,39 @@ from pypicloud_lite.catalog import Catalog
 from pypicloud_lite.repeating import LASTS
 from pypicloud_lite.views.request import Request
 
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """For how long an answer holds.
+
+    Attributes:
+        seconds: since it was made.
+        seen: what it tells of besides the index. Any other answer that tells of the same then
+            shows that this one still holds, as if it were made at the same time.
+    """
+
+    seconds: float
+    seen: Hashable = None
+
+
 #: For pages: as long as nothing changes.
-UNCHANGED = math.inf
+UNCHANGED = Hold(math.inf)
 #: For files: others may change the disk, and a URL is signed for some time.
-MOMENT = 1.0
+MOMENT = Hold(1.0)
+#: In the WSGI environment: what a view says of the answer that it has made.
+HOLD = "pypicloud_lite.hold"
+
+#: How many things are known to be as they were; then all are forgotten.
+_MAX_SEEN = 1 << 12
 
 View = Callable[[Any, Request], Response]
+
+
+@dataclass(slots=True)
+class _Sight:
+    """Until when something is taken to be as it was seen, in seconds of the monotonic clock."""
+
+    end: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +61,14 @@ class _Lasting:
     catalog: Catalog
     #: What the catalog was when the answer was begun.
     moment: Hashable
-    #: In seconds of the monotonic clock.
+    #: For how long the credentials are good, in seconds of the monotonic clock.
     end: float
+    sight: _Sight
 
     def __call__(self) -> bool:
         """Whether the same answer would be made now."""
-        return time.monotonic() < self.end and self.catalog.moment() == self.moment
+        now = time.monotonic()
+        return now < self.sight.end and now < self.end and self.catalog.moment() == self.moment
 
 
 def includeme(config: Configurator) -> None:
@@ -50,19 +79,31 @@ def includeme(config: Configurator) -> None:
 
 
 def _lasting(view: View, info: Any) -> View:
-    seconds: float | None = info.options.get("lasting")
-    if seconds is None:
+    usual: Hold | None = info.options.get("lasting")
+    if usual is None:
         return view
+    sights: dict[Hashable, _Sight] = {}
+
+    def seen(hold: Hold, end: float) -> _Sight:
+        if hold.seen is None:
+            return _Sight(end)
+        if len(sights) >= _MAX_SEEN:
+            sights.clear()
+        sight = sights.setdefault(hold.seen, _Sight(end))
+        sight.end = end
+        return sight
 
     def begun(context: Any, request: Request) -> Response:
         # Before anything is read: what changes meanwhile makes another moment.
-        catalog = request.services.catalog
+        now, catalog = time.monotonic(), request.services.catalog
         moment = catalog.moment()
         response = view(context, request)
         if moment is not None:
-            lasts = min(seconds, _seconds_of_caller(request))
-            if lasts > 0:
-                request.environ[LASTS] = _Lasting(catalog, moment, time.monotonic() + lasts)
+            good_for = _seconds_of_caller(request)
+            if good_for > 0:
+                hold: Hold = request.environ.get(HOLD, usual)
+                sight = seen(hold, now + hold.seconds)
+                request.environ[LASTS] = _Lasting(catalog, moment, now + good_for, sight)
         return response
 
     return begun

@@ -178,6 +178,68 @@ def test_a_file_that_someone_removes_is_gone_in_a_moment(store: Store, tmp_path:
     assert store.get(FILE)[0] != 200
 
 
+class Clock:
+    """The time by which answers of this application hold, which passes when one says so."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def pass_by(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr("pypicloud_lite.index.generation.RECHECK", 1000.0)
+    clock = Clock()
+    monkeypatch.setattr("pypicloud_lite.views.lasting.time", clock)
+    return clock
+
+
+def test_a_file_that_one_user_gets_is_there_for_others_too(
+    make_store: MakeStore, clock: Clock
+) -> None:
+    store = make_store(pypi__default_read="authenticated")
+    writer, reader = ({"Authorization": good(user)} for user in ("writer", "reader"))
+    assert store.is_repeated(FILE, writer)
+    clock.pass_by(0.6)
+    assert store.get(FILE, reader)[0] == 200  # by the application, which looks at the disk
+    clock.pass_by(0.6)
+    before = store.served.asked
+    assert store.get(FILE, writer)[0] == 200
+    assert store.served.asked == before
+    clock.pass_by(0.6)
+    assert store.get(FILE, writer)[0] == 200
+    assert store.served.asked == before + 1
+
+
+def test_a_file_that_is_gone_for_one_user_is_gone_for_others(
+    make_store: MakeStore, clock: Clock, tmp_path: Path
+) -> None:
+    store = make_store(pypi__default_read="authenticated")
+    writer, reader = ({"Authorization": good(user)} for user in ("writer", "reader"))
+    assert store.is_repeated(FILE, writer)
+    for path in (tmp_path / "packages").rglob(WHEEL):
+        path.unlink()
+    clock.pass_by(0.6)
+    assert store.get(FILE, reader)[0] != 200
+    clock.pass_by(0.6)
+    assert store.get(FILE, writer)[0] != 200
+
+
+def test_core_metadata_is_repeated_as_long_as_nothing_changes(store: Store, clock: Clock) -> None:
+    assert store.is_repeated(f"{FILE}.metadata")
+    clock.pass_by(1000)
+    before = store.served.asked
+    assert store.get(f"{FILE}.metadata")[0] == 200
+    assert store.served.asked == before
+    store.writer.delete(FILE, status=200)
+    assert store.get(f"{FILE}.metadata")[0] == 404
+
+
 def test_nobody_gets_what_is_another_s(make_store: MakeStore) -> None:
     store = make_store(pypi__default_read="authenticated", package__demo__user__writer="rw")
     writer, reader = ({"Authorization": good(user)} for user in ("writer", "reader"))
