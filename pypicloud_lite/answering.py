@@ -46,6 +46,9 @@ class Task(WSGITask):
         """The WSGI environment (PEP 3333)."""
         environ: dict[str, Any] = super().get_environment()
         environ["wsgi.file_wrapper"] = SentFile
+        answers, key = self.channel.answers, self.request.key
+        if key is not None and LASTS not in environ and answers.is_worth_keeping(key):
+            environ[LASTS] = None
         return environ
 
     def write(self, data: bytes) -> None:
@@ -62,16 +65,14 @@ class Task(WSGITask):
 
     def _keep(self, body: bytes) -> None:
         """Keep the answer with this body, if it is a whole one and lasts."""
-        answers, lasts = self.channel.answers, self.get_environment().get(LASTS)
-        if lasts is None or answers is None or self._head is None or self.request.key is None:
-            return
-        if not answers.is_worth_keeping(self.request.key):
+        answers, key, lasts = self.channel.answers, self.request.key, self.environ.get(LASTS)
+        if answers is None or key is None or lasts is None or self._head is None:
             return
         if b"\r\nSet-Cookie: " in b"".join(self._head):
             return  # that is for one client
         wanted = self.content_length if self.has_body and self.request.command == "GET" else 0
         if len(body) == wanted:
-            answers.keep(self.request.key, Answer(*self._head, body, lasts))
+            answers.keep(key, Answer(*self._head, body, lasts))
 
     def build_response_header(self) -> bytes:
         """The status line and all headers."""

@@ -1,8 +1,9 @@
 """Answers that hold until something changes, given again without asking the application.
 
-The application says of an answer how long it holds, by a function in the WSGI environment. The
-server keeps such an answer, and gives it to whoever sends the same request, for as long as the
-function says so. The function is asked by the thread that serves all connections: it never waits.
+The server asks the application for how long an answer holds, which it says by a function in the
+WSGI environment. The server keeps such an answer, and gives it to whoever sends the same request,
+for as long as the function says so. The function is asked by the thread that serves all
+connections: it never waits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-#: In the WSGI environment, from the application: whether the answer is still right.
+#: In the WSGI environment, where the server wants to know it: from the application, a function
+#: that says whether the answer is still right; ``None`` as long as it says nothing.
 LASTS = "pypicloud_lite.lasts"
 
 Lasts = Callable[[], bool]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from pypicloud_lite.errors import FileMissing, FileRefused, StorageFull, StorageUnavailable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@contextmanager
-def os_translated(what: str, *, may_be_missing: bool | Callable[[], bool] = True) -> Iterator[None]:
-    """Raise our errors instead of ``OSError``.
+class os_translated:  # noqa: N801 - used like a function
+    """Raise our errors instead of ``OSError``, in a ``with`` statement.
 
     Args:
         what: the file, for the sentence.
@@ -23,16 +21,32 @@ def os_translated(what: str, *, may_be_missing: bool | Callable[[], bool] = True
     Raises:
         FileMissing, FileRefused, StorageFull, StorageUnavailable: from the error.
     """
-    try:
-        yield
-    except OSError as exc:
+
+    __slots__ = ("_may_be_missing", "_what")
+
+    def __init__(self, what: str, *, may_be_missing: bool | Callable[[], bool] = True) -> None:
+        self._what = what
+        self._may_be_missing = may_be_missing
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, exc: BaseException | None, _trace: object
+    ) -> None:
+        """Translate."""
+        if isinstance(exc, OSError):
+            raise self._translated(exc) from exc
+
+    def _translated(self, exc: OSError) -> Exception:
+        may_be_missing = self._may_be_missing
         if callable(may_be_missing):
             may_be_missing = may_be_missing()
         if may_be_missing and isinstance(exc, FileNotFoundError | NotADirectoryError):
-            raise FileMissing(f"No file {what!r} in the storage.") from exc
+            return FileMissing(f"No file {self._what!r} in the storage.")
         reason = exc.strerror or str(exc)
         if may_be_missing and isinstance(exc, PermissionError):
-            raise FileRefused(f"The storage doesn't let us read {what!r} ({reason}).") from exc
+            return FileRefused(f"The storage doesn't let us read {self._what!r} ({reason}).")
         if exc.errno in _FULL:
-            raise StorageFull(f"The storage is full ({reason}).") from exc
-        raise StorageUnavailable(f"The storage failed: {reason}.") from exc
+            return StorageFull(f"The storage is full ({reason}).")
+        return StorageUnavailable(f"The storage failed: {reason}.")

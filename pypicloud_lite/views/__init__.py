@@ -13,17 +13,12 @@ from pypicloud_lite.views.errors import method_not_allowed
 
 #: Name, pattern, context factory, methods. The first pattern that fits wins.
 Routes = tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...]
-_FILE = "/api/package/{project}/{filename}"
-FIRST_ROUTES: Routes = (
-    ("page", "/simple/{project}/", contexts.page, ("GET",)),
-    ("list", "/simple/", None, ("GET", "POST")),
+ROUTES: Routes = (
     # Actions on a project; their names are no valid filenames.
     ("yank", "/api/package/{project}/yank", contexts.project, ("POST",)),
     ("unyank", "/api/package/{project}/unyank", contexts.project, ("POST",)),
     ("status", "/api/package/{project}/status", contexts.project, ("POST",)),
-)
-ROUTES: Routes = (
-    ("file", _FILE, contexts.project, ("GET", "POST", "DELETE")),
+    ("file", "/api/package/{project}/{filename}", contexts.project, ("GET", "POST", "DELETE")),
     ("list_bare", "/simple", None, ("GET", "POST")),
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
@@ -58,11 +53,15 @@ def includeme(config: Configurator) -> None:
     """Add all routes and views; what is asked for most often is looked for first."""
     config.add_traverser(contexts.NothingBelow)
     config.include("pypicloud_lite.views.lasting")
-    for name, pattern, factory, methods in FIRST_ROUTES:
-        _add_route(config, name, pattern, factory, methods)
+    _add_route(config, "page", "/simple/{project}/", contexts.page, ("GET",))
     # Apart from what changes files, so that no other view is tried before it.
-    reading = ("GET", "HEAD")
-    config.add_route("download", _FILE, factory=contexts.project, request_method=reading)
+    config.add_route(
+        "download",
+        "/api/package/{project}/{filename:(?!(?:yank|unyank|status)$)[^/]+}",
+        factory=contexts.project,
+        request_method=("GET", "HEAD"),
+    )
+    _add_route(config, "list", "/simple/", None, ("GET", "POST"))
     config.add_static_view("static", "pypicloud_lite:static", cache_max_age=3600)
     for number, base in enumerate(HATCH_BASES):
         _add_route(config, f"hatch_{number}", base + "{project}/", contexts.page, ("GET",))

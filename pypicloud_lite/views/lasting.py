@@ -94,6 +94,8 @@ def _lasting(view: View, info: Any) -> View:
         return sight
 
     def begun(context: Any, request: Request) -> Response:
+        if LASTS not in request.environ:
+            return view(context, request)
         # Before anything is read: what changes meanwhile makes another moment.
         now, catalog = time.monotonic(), request.services.catalog
         moment = catalog.moment()
