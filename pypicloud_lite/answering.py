@@ -59,7 +59,7 @@ class Task(WSGITask):
             return
         head = self.build_response_header()
         self._keep(data)
-        self.channel.send_whole(head + data)
+        self.channel.send_whole(head, data)
         self.wrote_header = True
         self.content_bytes_written = len(data)
 
@@ -132,7 +132,7 @@ class RepeatingChannel(Channel):
     def _give(self, answer: Answer) -> None:
         date = _date(int(time.time()))
         with suppress(ClientDisconnected):
-            self.send_whole(b"".join((answer.before, date, answer.after, answer.body)))
+            self.send_whole(answer.before + date + answer.after, answer.body)
         if self.current_outbuf_count:
             # As after a task: a buffer that is used again keeps what was sent long ago.
             self.current_outbuf_count = self.adj.outbuf_high_watermark
