@@ -48,7 +48,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "uploads": measure_uploads,
 }
 #: Rounds and seconds, by ``--quick`` or without.
-_QUICK, _FULL = (3, 1), (5, 2)
+_QUICK, _FULL = (2, 1), (5, 2)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", help=f"some of {','.join(SECTIONS)}; printed")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter; printed")
-    parser.add_argument("--rounds", type=int, help="default: 5, or 3 with --quick")
+    parser.add_argument("--rounds", type=int, help="default: 5, or 2 with --quick")
     parser.add_argument("--seconds", type=int, help="of each measurement; default: 2, or 1")
     parser.add_argument("--data", type=Path, help="where data and peers are kept for the next time")
     parser.add_argument(
