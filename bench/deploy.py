@@ -48,6 +48,15 @@ _HEADERS = (
     "Accept: application/vnd.pypi.simple.v1+json, text/html; q=0.01",
     "Accept-Encoding: gzip, deflate",
 )
+#: For wrk: each request has a header that none before it had, so that no answer is given again.
+_DIFFERING = """\
+local count = 0
+function request()
+  count = count + 1
+  wrk.headers["X-Number"] = tostring(count)
+  return wrk.format()
+end
+"""
 
 _S = TypeVar("_S", bound=Server)
 
@@ -88,10 +97,12 @@ class Bench:
         self._nginx_pids.add(running.pid)
         return running
 
-    def ask(self, server: Listening, path: str, seconds: int) -> dict[str, float]:
+    def ask(
+        self, server: Listening, path: str, seconds: int, *, differing: bool = False
+    ) -> dict[str, float]:
         """16 clients, and what a request costs of Python and of nginx."""
         before = [cpu_seconds(pids) for pids in (self._pids, self._nginx_pids)]
-        found = wrk(server, path, seconds, 16)
+        found = wrk(server, path, seconds, 16, differing=differing)
         after = [cpu_seconds(pids) for pids in (self._pids, self._nginx_pids)]
         python, nginx = [
             (end - begin) * 1e6 / (found["per second"] * seconds)
@@ -122,13 +133,25 @@ class Bench:
         return app_settings(self.folder, db__url=None, pypi__page_max_age="60", **changes)
 
 
-def wrk(server: Listening, path: str, seconds: int, connections: int) -> dict[str, float]:
-    """Requests per second, and milliseconds of half and of 99 % of the requests."""
+def wrk(
+    server: Listening, path: str, seconds: int, connections: int, *, differing: bool
+) -> dict[str, float]:
+    """Requests per second, and milliseconds of half and of 99 % of the requests.
+
+    Args:
+        differing: whether no request is like one before it.
+    """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "30s"]
     for header in (*_HEADERS, f"Authorization: {good('reader')}"):
         command += ["-H", header]
     url = f"http://127.0.0.1:{server.port}{path}"
-    output = subprocess.run([*command, url], capture_output=True, check=True, text=True).stdout
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        if differing:
+            script.write(_DIFFERING)
+            script.flush()
+            command += ["-s", script.name]
+        done = subprocess.run([*command, url], capture_output=True, check=True, text=True)
+    output = done.stdout
     assert "Non-2xx" not in output, output
 
     def latency(share: str) -> float:
@@ -232,24 +255,28 @@ class Sections:
     def _page(self, server: Listening) -> dict[str, float]:
         return self._bench.ask(server, PAGE, self._seconds)
 
+    def _differing(self, server: Listening) -> dict[str, float]:
+        return self._bench.ask(server, PAGE, self._seconds, differing=True)
+
     def _small(self, server: Listening) -> dict[str, float]:
         return self._bench.ask(server, SMALL, self._seconds)
 
     def _page_while_uploading(self, server: Server) -> dict[str, float]:
         with uploading(server, self._busy):
-            return wrk(server, PAGE, self._seconds, 4)
+            return wrk(server, PAGE, self._seconds, 4, differing=True)
 
     def threads(self) -> None:
         servers = {f"{n} threads": self._bench.waitress(threads=n) for n in (1, 2, 4, 8, 16)}
-        self._table("Pages", servers, self._page)
-        self._table("Pages, while two upload 20 MiB", servers, self._page_while_uploading)
+        self._table("Pages, requests that differ", servers, self._differing)
+        self._table("The same while two upload 20 MiB", servers, self._page_while_uploading)
 
     def processes(self) -> None:
         all_four = [self._direct, *(self._bench.waitress() for _number in range(3))]
         servers = {"1 process, direct": self._direct} | {
             f"{n} behind nginx": self._bench.nginx(*all_four[:n]) for n in (1, 2, 4)
         }
-        self._table("Pages", servers, self._page)
+        self._table("Pages, requests that differ", servers, self._differing)
+        self._table("Pages, the same request", servers, self._page)
         self._table("Files of 50 kB", servers, self._small)
 
     def servers(self) -> None:
@@ -262,7 +289,8 @@ class Sections:
             "gunicorn gthread, 2 workers, behind nginx": bench.nginx(bench.gunicorn()),
             "gunicorn sync, 2 workers, behind nginx": bench.nginx(bench.gunicorn(*sync)),
         }
-        self._table("Pages", servers, self._page)
+        self._table("Pages, requests that differ", servers, self._differing)
+        self._table("Pages, the same request", servers, self._page)
         self._table("Files of 50 kB", servers, self._small)
         self._table("One file of 300 MiB", servers, bench.download)
 
@@ -274,7 +302,8 @@ class Sections:
             "through nginx": bench.nginx(self._direct),
             "nginx has it in its cache": bench.cache(self._direct),
         }
-        self._table("Pages", servers, self._page)
+        self._table("Pages, requests that differ", servers, self._differing)
+        self._table("Pages, the same request", servers, self._page)
         servers["nginx sends it (X-Accel-Redirect)"] = bench.nginx(handing)
         self._table("Files of 50 kB", servers, self._small)
         self._table("One file of 300 MiB", servers, bench.download)
