@@ -9,6 +9,7 @@ import logging
 import time
 from contextlib import suppress
 from functools import lru_cache
+from threading import get_ident
 from typing import Any
 
 from waitress.channel import ClientDisconnected
@@ -184,10 +185,28 @@ class Dispatcher(ThreadedTaskDispatcher):
         # waitress has a line for each request that finds all threads busy, written by who holds
         # the lock that all of them wait for.
         self.queue_logger = _Seldom("waitress.queue")
+        #: The main loop's thread, and what it has for others.
+        self._main_loop = 0
+        self._held: list[RepeatingChannel] = []
 
     def add_task(self, task: RepeatingChannel) -> None:
         """Take a connection that has a request."""
-        if not task.repeat():
+        if task.repeat():
+            return
+        if get_ident() == self._main_loop:
+            self._held.append(task)
+        else:
+            super().add_task(task)
+
+    def hand_over(self) -> None:
+        """Let threads begin with what the main loop received; called when it is about to wait.
+
+        A thread that was woken before would wait for the interpreter until then, and be woken
+        twice.
+        """
+        self._main_loop = get_ident()
+        held, self._held = self._held, []
+        for task in held:
             super().add_task(task)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from pyramid.router import Router
 from waitress.server import BaseWSGIServer, create_server
-from waitress.wasyncore import close_all, loop, readwrite
+from waitress.wasyncore import close_all, readwrite
 
 from pypicloud_lite.answering import Dispatcher
 from pypicloud_lite.errors import SettingsError
@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 #: How long running requests may take after SIGTERM, in seconds.
 GRACE = 30.0
 _TICK = 0.5
+_ARRIVED = select.POLLIN | select.POLLPRI
 #: After how many turns of connections that take whatever they are sent others get the processor,
 #: and for how many seconds. Else the system stops this thread where it likes, and with it all that
 #: wait for the interpreter.
@@ -92,12 +93,12 @@ class Server:
     def __init__(self, app: Any, settings: dict[str, str], answers: Answers | None = None) -> None:
         anonymous = settings.pop("max_anonymous_body_size", None)
         connection = channel_class(None if anonymous is None else int(anonymous), answers)
-        dispatcher = Dispatcher()
+        self._dispatcher = Dispatcher()
         settings.setdefault("recv_bytes", str(_RECEIVED))
         self.channels: dict[int, Any] = {}
         try:
             self.waitress = create_server(
-                app, map=self.channels, _dispatcher=dispatcher, **settings
+                app, map=self.channels, _dispatcher=self._dispatcher, **settings
             )
         except OSError as exc:
             where = (
@@ -109,15 +110,25 @@ class Server:
         for listener in self.channels.values():
             if isinstance(listener, BaseWSGIServer):
                 listener.channel_class = connection
-        dispatcher.set_thread_count(self.waitress.adj.threads)
+        self._dispatcher.set_thread_count(self.waitress.adj.threads)
         self._turns = connection.turns
         self._since_rest = 0
 
     def turn(self, timeout: float = _TICK) -> None:
         """Wait until connections have something to do, at most for so many seconds; do it."""
         self._since_rest += self._turns.begin(1 + len(self.channels) // _LOOKED_AT)
-        use_poll = self.waitress.adj.asyncore_use_poll
-        loop(0 if self._turns else timeout, use_poll, self.channels, count=1)
+        looked_at = select.poll()
+        for fd, channel in list(self.channels.items()):
+            flags = _ARRIVED if channel.readable() else 0
+            if channel.writable() and not channel.accepting:
+                flags |= select.POLLOUT
+            if flags:
+                looked_at.register(fd, flags)
+        self._dispatcher.hand_over()
+        for fd, flags in looked_at.poll(0 if self._turns else timeout * 1000):
+            channel = self.channels.get(fd)
+            if channel is not None:
+                readwrite(channel, flags)
         if self._since_rest >= _TURNS:
             self._since_rest = 0
             self._rest()
@@ -127,6 +138,7 @@ class Server:
         waiting = [
             fd for fd, channel in self.channels.items() if fd < _FD_SETSIZE and channel.readable()
         ]
+        self._dispatcher.hand_over()
         for fd in select.select(waiting, [], [], _BREATH)[0]:
             channel = self.channels.get(fd)
             if channel is not None:
