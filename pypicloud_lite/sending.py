@@ -92,6 +92,12 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[Channel] = deque()
+        #: How many waited when the round began.
+        self._rivals = 0
+
+    def size(self) -> int:
+        """How many bytes the connection may send whose turn it is."""
+        return _TURN if self._rivals > 1 or self._waiting else _ALONE
 
     def end(self, channel: Channel) -> None:
         """Let a connection wait that has more to send."""
@@ -100,7 +106,8 @@ class Turns:
 
     def begin(self, most: int) -> int:
         """Let connections go on that wait longest, so many at most; how many they are."""
-        count = min(most, len(self._waiting))
+        self._rivals = len(self._waiting)
+        count = min(most, self._rivals)
         for _turn in range(count):
             self._waiting.popleft().waits = False
         return count
@@ -129,7 +136,7 @@ class Channel(HTTPChannel):
 
     def _flush_some(self, do_close: bool = True) -> bool:
         if do_close:  # by the main loop, else by a thread that answers
-            self._left = _TURN if self.turns else _ALONE
+            self._left = self.turns.size()
         else:
             self._left = _FIRST
         self.sendbuf_len = self._left
@@ -155,10 +162,8 @@ class Channel(HTTPChannel):
         parts = (head + body,) if len(body) <= _COPIED else (head, body)
         with self.outbuf_lock:
             sent = self._send_now(*parts)
-            for part in parts:
-                if sent < len(part):
-                    self.write_soon(part[sent:])
-                sent = max(0, sent - len(part))
+            if sent < len(head) + len(body):
+                self.write_soon(b"".join(parts)[sent:])
 
     def _send_now(self, *parts: bytes) -> int:
         """Send some of what there is, if nothing is left that comes before; how many bytes."""

@@ -125,10 +125,13 @@ class Server:
             if flags:
                 looked_at.register(fd, flags)
         self._dispatcher.hand_over()
-        for fd, flags in looked_at.poll(0 if self._turns else timeout * 1000):
+        for fd, found in looked_at.poll(0 if self._turns else timeout * 1000):
             channel = self.channels.get(fd)
+            if found & select.POLLOUT:
+                self._dispatcher.hand_over()  # sending lets go of the interpreter
             if channel is not None:
-                readwrite(channel, flags)
+                # Who has left may have sent something before.
+                readwrite(channel, found & ~select.POLLHUP if found & select.POLLIN else found)
         if self._since_rest >= _TURNS:
             self._since_rest = 0
             self._rest()

@@ -179,7 +179,6 @@ def _server(answers: Answers) -> str:
         "# Clients that send slowly occupy one each, and no thread; a proxy in front keeps even\n"
         "# those away.\n"
         "connection_limit = 500\n"
-        "asyncore_use_poll = true\n"
         "# Seconds without a byte after which a connection is closed.\n"
         "channel_timeout = 120\n"
         "# Seconds that running requests may take after SIGTERM.\n"

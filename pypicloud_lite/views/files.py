@@ -68,8 +68,8 @@ def _core_metadata(request: Request, file: DistributionFile) -> Response:
     location = catalog.locate_core_metadata(file)
     if location is not None and request.method == "GET" and _may_redirect(request, location):
         return _elsewhere(location)
-    content = catalog.core_metadata(file)  # which its digest in the index identifies
-    request.environ[HOLD] = UNCHANGED
+    content = catalog.core_metadata(file)
+    request.environ[HOLD] = UNCHANGED  # as in the catalog, which keeps it by its digest
     etag = f'"{file.core_metadata_sha256}"'
     headers = [("ETag", etag), *_caching(request, file.project)]
     if matches(request.environ.get("HTTP_IF_NONE_MATCH"), etag):

@@ -113,13 +113,16 @@ def test_a_round_sends_little_while_several_download(clients: Clients) -> None:
     assert max(clients.turn() for _round in range(100)) <= TURN
 
 
-def test_all_downloads_come_at_the_same_rate(clients: Clients) -> None:
-    clients.download(8)
+@pytest.mark.parametrize(("count", "others"), [(8, 0), (2, 20), (4, 60)])
+def test_all_downloads_come_at_the_same_rate(clients: Clients, count: int, others: int) -> None:
+    resting = [clients.connect() for _number in range(others)]
+    clients.download(count)
     before = list(clients.received)
     for _round in range(160):
         clients.turn()
     gained = [now - then for now, then in zip(clients.received, before, strict=True)]
     assert min(gained) >= 0.8 * max(gained) > 0
+    assert len(resting) == others
 
 
 def test_one_download_alone_is_sent_in_large_pieces(clients: Clients) -> None:
