@@ -185,13 +185,13 @@ class TestLayout:
         below = open_storage(moto_server.settings(bucket, storage__prefix="pkgs/"))
         assert list(below.scan()) == []
 
-    def test_long_listings_are_read_to_their_end(self, moto_server: S3Server) -> None:
+    def test_long_listings_are_read_to_their_end(self, seaweed_server: S3Server) -> None:
         bucket = new_bucket()
-        client = moto_server.client()
+        client = seaweed_server.client()
         client.create_bucket(Bucket=bucket)
         for number in range(1100):
             client.put_object(Bucket=bucket, Key=f"demo/demo-{number}.tar.gz", Body=b"x")
-        assert len(list(open_storage(moto_server.settings(bucket)).scan())) == 1100
+        assert len(list(open_storage(seaweed_server.settings(bucket)).scan())) == 1100
 
     def test_options_reach_the_object(self, moto_server: S3Server) -> None:
         bucket = new_bucket()
