@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from waitress.buffers import OverflowableBuffer, ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 
-#: What one connection may send before it is another's turn, at least and if it is alone, in bytes.
+#: What a connection may send in one turn, in bytes: beside others that wait, and alone.
 _TURN, _ALONE = 1 << 16, 1 << 19
 #: What is taken off a connection at a time that no request has begun on, in bytes. Getting memory
 #: for more costs as much as reading a whole head.

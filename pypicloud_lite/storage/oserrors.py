@@ -10,7 +10,7 @@ from pypicloud_lite.errors import FileMissing, FileRefused, StorageFull, Storage
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class os_translated:  # noqa: N801 - used like a function
+class os_translated:  # noqa: N801 - like contextlib.suppress
     """Raise our errors instead of ``OSError``, in a ``with`` statement.
 
     Args:

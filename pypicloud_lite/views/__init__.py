@@ -13,12 +13,12 @@ from pypicloud_lite.views.errors import method_not_allowed
 
 #: Name, pattern, context factory, methods. The first pattern that fits wins.
 Routes = tuple[tuple[str, str, Callable[..., Any] | None, tuple[str, ...]], ...]
+#: On a project; their names are no valid filenames.
+_ACTIONS = ("yank", "unyank", "status")
+_PROJECT = "/api/package/{project}/"
 ROUTES: Routes = (
-    # Actions on a project; their names are no valid filenames.
-    ("yank", "/api/package/{project}/yank", contexts.project, ("POST",)),
-    ("unyank", "/api/package/{project}/unyank", contexts.project, ("POST",)),
-    ("status", "/api/package/{project}/status", contexts.project, ("POST",)),
-    ("file", "/api/package/{project}/{filename}", contexts.project, ("GET", "POST", "DELETE")),
+    *((name, _PROJECT + name, contexts.project, ("POST",)) for name in _ACTIONS),
+    ("file", _PROJECT + "{filename}", contexts.project, ("GET", "POST", "DELETE")),
     ("list_bare", "/simple", None, ("GET", "POST")),
     ("page_bare", "/simple/{project}", contexts.page_without_slash, ("GET",)),
     ("page_json", "/simple/{project}/json", contexts.json_document, ("GET",)),
@@ -38,7 +38,7 @@ ROUTES: Routes = (
     ("packages", "/api/package/", None, ("GET",)),
     ("packages_bare", "/api/package", None, ("GET",)),
     ("package_bare", "/api/package/{project}", contexts.project, ("GET",)),
-    ("package", "/api/package/{project}/", contexts.project, ("GET",)),
+    ("package", _PROJECT, contexts.project, ("GET",)),
     ("rebuild", "/admin/rebuild", None, ("GET", "POST")),
     ("rebuild_slash", "/admin/rebuild/", None, ("GET", "POST")),
     ("home", "/", None, ("GET", "POST")),
@@ -57,7 +57,7 @@ def includeme(config: Configurator) -> None:
     # Apart from what changes files, so that no other view is tried before it.
     config.add_route(
         "download",
-        "/api/package/{project}/{filename:(?!(?:yank|unyank|status)$)[^/]+}",
+        f"{_PROJECT}{{filename:(?!(?:{'|'.join(_ACTIONS)})$)[^/]+}}",
         factory=contexts.project,
         request_method=("GET", "HEAD"),
     )
