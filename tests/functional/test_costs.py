@@ -5,6 +5,8 @@ A page that becomes slow does so because it asks again for what it knew. No test
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from pypicloud_lite import catalog
 from pypicloud_lite.access import passwords
 from pypicloud_lite.app import make_app
 from tests.conftest import Client, close
+from tests.support.credentials import good
 from tests.support.dists import sdist, wheel
 from tests.support.s3 import S3Server, new_bucket
 from tests.support.server import app_settings, fast_hash
@@ -198,3 +201,37 @@ def test_a_redirect_asks_neither_database_nor_bucket(
         assert requests  # so they would have been seen
     finally:
         close(app)
+
+
+#: A server of a folder that takes a file and gives it, its page and the list.
+_IN_A_FOLDER = """
+import sys
+from webtest import TestApp
+from pypicloud_lite.app import make_app
+app = make_app(dict(setting.split("=", 1) for setting in sys.argv[3:]), {})
+client = TestApp(app)
+with open(sys.argv[1], "rb") as file:
+    content = file.read()
+fields = {":action": "file_upload", "protocol_version": "1", "name": "demo", "version": "1.0",
+          "filetype": "bdist_wheel", "pyversion": "py3", "metadata_version": "2.1"}
+client.post("/legacy/", fields, {"Authorization": sys.argv[2]},
+            upload_files=[("content", "demo-1.0-py3-none-any.whl", content)])
+client.get("/simple/")
+client.get("/simple/demo/")
+client.get("/api/package/demo/demo-1.0-py3-none-any.whl")
+print(*sorted({"boto3", "botocore", "s3transfer", "cryptography"} & set(sys.modules)))
+import os
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def test_a_server_of_a_folder_never_imports_what_buckets_need(tmp_path: Path) -> None:
+    """A start would take longer, and the server more memory."""
+    (tmp_path / WHEEL).write_bytes(wheel())
+    settings = [f"{name}={value}" for name, value in app_settings(tmp_path).items()]
+    done = subprocess.run(
+        [sys.executable, "-c", _IN_A_FOLDER, str(tmp_path / WHEEL), good("writer"), *settings],
+        capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.stdout.split() == []
